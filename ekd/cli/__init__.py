@@ -1,0 +1,1 @@
+"""The commands: ekd-run, ekd-sweep, ekd-report."""

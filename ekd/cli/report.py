@@ -1,0 +1,68 @@
+"""ekd-report: what a store holds, as pages and CSV beside the paper's numbers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("exhibits", nargs=-1)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("runs"),
+    show_default=True,
+    help="The store.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Where the pages go.  [default: <root>/report]",
+)
+@click.option("--scale", help="Only this scale: smoke, reduced or paper.")
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("data"),
+    show_default=True,
+    help="Where the data sets are.",
+)
+@click.option("--json", "json_", is_flag=True, help="One JSON object on stdout, nothing else.")
+def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str | None,
+            data_root: Path, json_: bool) -> None:  # fmt: skip
+    """Show what `ekd-run` requested for EXHIBITS (default: all), a page and a CSV file for each.
+
+    Exit codes: 0 written, 2 wrong usage or spec, 4 trouble with the store, data or disk.
+    """
+    from ekd.report import collect, write
+    from ekd.store import Store
+
+    reports = collect(Store(root), exhibits, scale, data_root)
+    written = [write(report, out or root / "report") for report in reports]
+    if json_:
+        pages, tables = [str(w.page) for w in written], [str(w.csv) for w in written]
+        click.echo(json.dumps({"pages": pages, "csv": tables}, indent=1))
+    else:
+        for one in written:
+            click.echo(one.page)
+
+
+def main() -> None:
+    """Run the command; every EkdError becomes one sentence and its exit code."""
+    from ekd.spec.errors import EkdError
+
+    try:
+        command(standalone_mode=False)
+    except EkdError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("\ninterrupted", err=True)
+        sys.exit(3)

@@ -1,0 +1,84 @@
+"""From a cell's fields to its run: named teachers become runs, a method adds its chain."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import cast
+
+from ekd import data
+from ekd.methods import Method, discover
+from ekd.spec import Data, EnvironmentProblem, Model, Parent, Run
+from ekd.spec.fields import Values
+from ekd.spec.resolve import FieldError, resolve, teachers_of
+
+TEACHER_METHOD = "plain"
+
+
+def derive(values: Values, seed: int, data_root: Path) -> Run:
+    """Resolve the fields of a cell to the run of one seed, with everything it is taught by.
+
+    Raises FieldError for wrong fields and for what the method refuses, EnvironmentProblem where
+    custom data cannot be read.
+    """
+    run = resolve(values, seed, discover())
+    run = run.model_copy(update={"data": _identified(run.data, data_root)})
+    run = _with_teachers(run, teachers_of(values))
+    method = cast(Method, run.method)
+    run = method.chain(run)
+    reason = method.refuses(run)
+    if reason:
+        raise FieldError("method", reason)
+    return run
+
+
+def _identified(source: Data, data_root: Path) -> Data:
+    """Put the fingerprint of custom data in; named data stay unopened."""
+    if not source.path:
+        return source
+    found = _fingerprint(source.path, data_root)
+    if source.fingerprint not in ("", found):
+        raise EnvironmentProblem(
+            f"{source.path} has the fingerprint {found}, the spec names {source.fingerprint}: give "
+            "the data that the spec means, or take data.fingerprint out"
+        )
+    return source.model_copy(update={"fingerprint": found})
+
+
+@cache
+def _fingerprint(path: str, data_root: Path) -> str:
+    return data.fingerprint(Data.model_validate({"path": path}), data_root)
+
+
+def _with_teachers(run: Run, archs: tuple[str, ...]) -> Run:
+    count = cast(Method, run.method).teacher_count(run)
+    if count == 0:
+        archs = ()
+    elif not archs:
+        raise FieldError("teachers", f"{run.method.name()} needs teachers, such as teachers = 'T1'")
+    elif count is not None and len(archs) != count:
+        raise FieldError(
+            "teachers",
+            f"{run.method.name()} with student.branches = {run.student.branches} takes {count}, "
+            f"not {len(archs)} ({', '.join(archs)})",
+        )
+    teacher_data = run.data.teacher_data if archs and run.data.fraction < 1 else "subset"
+    run = run.model_copy(
+        update={"data": run.data.model_copy(update={"teacher_data": teacher_data})}
+    )
+    teachers = tuple(Parent(run=_teacher(run, arch)) for arch in archs)
+    return run.model_copy(update={"teachers": teachers})
+
+
+def _teacher(run: Run, arch: str) -> Run:
+    """Make the run of a teacher: the same data, recipe and seed, trained on the labels alone."""
+    changes = {"teacher_data": "subset"}
+    if run.data.teacher_data == "full":
+        changes |= {"fraction": 1.0}  # type: ignore[dict-item]
+    return Run(
+        student=Model(arch=arch),
+        data=run.data.model_copy(update=changes),
+        method=discover()[TEACHER_METHOD](),
+        recipe=run.recipe,
+        seed=run.seed,
+    )

@@ -1,0 +1,22 @@
+"""The report: what a store holds, as pages and CSV, beside what the paper prints."""
+
+from ekd.report.collect import collect
+from ekd.report.model import Computed, Measured, Quoted, Report, SeedRun, Section, Timed
+from ekd.report.statistics import Interval, student_interval, wilson_interval
+from ekd.report.write import Written, write
+
+__all__ = [
+    "Computed",
+    "Interval",
+    "Measured",
+    "Quoted",
+    "Report",
+    "Section",
+    "SeedRun",
+    "Timed",
+    "Written",
+    "collect",
+    "student_interval",
+    "wilson_interval",
+    "write",
+]

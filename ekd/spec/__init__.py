@@ -1,0 +1,32 @@
+"""Specs: what a run is, and the exhibits, scales and overrides that name runs."""
+
+from ekd.spec.errors import EkdError, EnvironmentProblem, SpecError, nearest
+from ekd.spec.values import (
+    KNOWN,
+    NUMERICS,
+    Data,
+    Frozen,
+    Known,
+    MethodFields,
+    Model,
+    Parent,
+    Recipe,
+    Run,
+)
+
+__all__ = [
+    "KNOWN",
+    "NUMERICS",
+    "Data",
+    "EkdError",
+    "EnvironmentProblem",
+    "Frozen",
+    "Known",
+    "MethodFields",
+    "Model",
+    "Parent",
+    "Recipe",
+    "Run",
+    "SpecError",
+    "nearest",
+]

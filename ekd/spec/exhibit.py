@@ -1,0 +1,195 @@
+"""Exhibits: the tables and figures of a paper, or of a user, as TOML has them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from ekd.spec.values import Frozen
+
+Label = str | tuple[str, ...]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+Cost = Literal["params", "flops", "macs", "latency"]
+
+
+class Quote(Frozen):
+    """A number that another paper printed."""
+
+    value: float
+    """As printed, in the unit of its column."""
+    source: str
+    """Where the number really comes from."""
+    protocol: str
+    """How it was obtained, as far as that is known."""
+
+
+class Entry(Frozen):
+    """A row, column, line or panel: a label, and what it sets on its cells."""
+
+    label: Label
+    """Text of the heading; several strings are lines of it."""
+    set: dict[str, Any] = {}
+    """Fields of the run, such as { student.branches = 3 }."""
+    group: str = ""
+    """Name by which a scale can choose it."""
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The label as a tuple of lines."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
+
+class Row(Entry):
+    """A row of a table, or a line of curves."""
+
+    cost_classes: int | None = Field(None, ge=2)
+    """Classes of the head whose cost is shown; 10 where nothing is said, as in the paper."""
+    quote: Quote | None = None
+    """What a quoted column shows."""
+
+
+class Column(Entry):
+    """A column of a table: an accuracy, a cost, or a quoted value."""
+
+    cost: Cost | None = None
+    """params and flops by the paper's convention, plain macs (all in millions), latency in ms."""
+    cost_classes: Literal["data"] | None = None
+    """data: the head has the data set's own number of classes, whatever the row says."""
+    quoted: bool = False
+    """Show the rows' quotes."""
+
+
+class Override(Frozen):
+    """What one cell sets over its row and column, both named by their label."""
+
+    row: Label
+    """The row's label."""
+    column: Label
+    """The column's label."""
+    set: dict[str, Any]
+    """Fields of the run."""
+
+
+class Axis(Frozen):
+    """The x axis of curves."""
+
+    field: str
+    """Dotted path of the field that varies."""
+    values: tuple[float, ...] = Field(min_length=1)
+    """Its values."""
+
+
+class _Exhibit(Frozen):
+    title: str
+    """Heading of the page."""
+    seeds: Seeds = (0,)
+    """Seeds of every cell where the command line names none."""
+    run: dict[str, Any] = {}
+    """Fields shared by all cells."""
+    assumptions: tuple[str, ...] = ()
+    """What had to be assumed to read the original, a sentence each."""
+
+
+class _Grid(_Exhibit):
+    rows: tuple[Row, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1)
+    cells: tuple[Override, ...] = ()
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _labels_differ(cls, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        labels = [entry.lines for entry in entries]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice:
+            raise ValueError(f"the label {' / '.join(twice)!r} stands twice")
+        return entries
+
+    @model_validator(mode="after")
+    def _overrides_meet_cells(self) -> Self:
+        for number, cell in enumerate(self.cells, 1):
+            for kind, label, entries in (
+                ("row", cell.row, self.rows),
+                ("column", cell.column, self.columns),
+            ):
+                if label not in [entry.label for entry in entries]:
+                    raise ValueError(f"[[cells]] {number}: no {kind} has the label {label!r}")
+        return self
+
+
+class Table(_Grid):
+    """Rows by columns of numbers."""
+
+    kind: Literal["table"]
+    paper: dict[str, tuple[float | Literal[""], ...]] = {}
+    """What the paper prints, by row label, in the order of the columns; "" for nothing."""
+    compare: tuple[str, ...] = ()
+    """Labels of the rows that others are compared with."""
+
+    @model_validator(mode="after")
+    def _printed_values_meet_cells(self) -> Self:
+        labels = [" / ".join(row.lines) for row in self.rows]
+        for label, values in self.paper.items():
+            if label not in labels:
+                raise ValueError(f"[paper] {label!r}: no row has this label")
+            if len(values) > len(self.columns):
+                raise ValueError(
+                    f"[paper] {label!r}: {len(values)} values for {len(self.columns)} columns"
+                )
+        for label in self.compare:
+            if label not in labels:
+                raise ValueError(f"compare: no row has the label {label!r}")
+        return self
+
+
+class Panels(_Grid):
+    """A grid of pictures, each of one run."""
+
+    kind: Literal["panels"]
+    draw: Literal["tsne"] = "tsne"
+    """t-SNE of the pooled features of the test images."""
+    paper: dict[str, tuple[float, ...]] = Field({}, max_length=0)
+    compare: tuple[str, ...] = Field((), max_length=0)
+
+
+class Curves(_Exhibit):
+    """Lines over an axis, in one or more panels."""
+
+    kind: Literal["curves"]
+    x: Axis
+    panels: tuple[Entry, ...] = Field(min_length=1)
+    lines: tuple[Row, ...] = Field(min_length=1)
+
+
+Exhibit = Table | Panels | Curves
+KINDS: dict[str, type[Exhibit]] = {"table": Table, "panels": Panels, "curves": Curves}
+
+
+class GroupChoice(Frozen):
+    """What a scale shows of one exhibit."""
+
+    groups: tuple[str, ...] = ()
+    """Groups of rows, columns, lines and panels; entries without a group are always shown."""
+    seeds: Seeds | None = None
+    """Seeds of this exhibit."""
+
+
+class Scale(Frozen):
+    """How an exhibit shrinks to what a machine can do."""
+
+    description: str
+    """What the scale is for, in one sentence."""
+    set: dict[str, Any] = {}
+    """Fields that every cell takes."""
+    branches: tuple[int, ...] = ()
+    """A number of branches goes to the nearest of these (the smaller one of two)."""
+    fractions: tuple[float, ...] = ()
+    """A fraction of the data goes to the nearest of these (the smaller one of two)."""
+    max_depth: int | None = Field(None, ge=8)
+    """Deeper networks, teachers too, take this depth; teachers are cut to the branches."""
+    axis: dict[str, tuple[float, ...]] = {}
+    """Values of a figure's axis, by its field."""
+    seeds: Seeds | None = None
+    """Seeds in place of the exhibit's."""
+    exhibits: dict[str, GroupChoice] = {}
+    """What is shown of an exhibit, by its name."""

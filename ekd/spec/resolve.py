@@ -1,0 +1,143 @@
+"""From the merged fields of a cell to a run, and to the architectures that are to teach it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ekd.spec.errors import SpecError, nearest
+from ekd.spec.fields import Values
+from ekd.spec.load import message, recipes
+from ekd.spec.values import Data, Frozen, MethodFields, Model, Recipe, Run
+
+F = TypeVar("F", bound=Frozen)
+Methods = Mapping[str, type[MethodFields]]
+
+PAPER_TEACHERS = (
+    "resnet14", "resnet20", "resnet26", "resnet32", "resnet44", "resnet56", "resnet110",
+)  # fmt: skip
+"""T1 to T7, in the order of Sec. 4.1."""
+
+SECTIONS = ("student", "data", "method", "recipe", "readings", "teachers")
+
+
+class FieldError(SpecError):
+    """A wrong field of a cell; whoever knows where it was written adds the place."""
+
+    def __init__(self, path: str, text: str) -> None:
+        super().__init__(f"{path}: {text}")
+        self.path = path
+        self.text = text
+
+
+def resolve(values: Values, seed: int, methods: Methods) -> Run:
+    """Check the fields of a cell and fill in the defaults; teachers are derived by plan.
+
+    Raises FieldError, which names the field, what was expected and the nearest right name.
+    """
+    for section in values:
+        if section not in SECTIONS:
+            hint = nearest(section, SECTIONS)
+            raise FieldError(section, f"unknown section{hint}; sections are {', '.join(SECTIONS)}")
+    method = _table(values, "method")
+    name = method.pop("name", "plain")
+    if name not in methods:
+        hint = nearest(str(name), methods)
+        raise FieldError("method.name", f"no method {name!r}{hint}; there are {', '.join(methods)}")
+    chosen = methods[name]
+    method = _reading(values, name, methods) | method
+    return Run(
+        student=_section(Model, _table(values, "student"), "student"),
+        data=_section(Data, _table(values, "data"), "data"),
+        method=_section(chosen, method, "method"),
+        recipe=_section(Recipe, _recipe(values), "recipe"),
+        seed=seed,
+    )
+
+
+def teachers_of(values: Values) -> tuple[str, ...]:
+    """Read the teachers of a cell: "T1-T3", "T2", "resnet14", or a list of these."""
+    given = values.get("teachers", ())
+    parts = re.split(r"\s*,\s*", given) if isinstance(given, str) else given
+    if not isinstance(parts, list | tuple):
+        raise FieldError("teachers", f"expected such as 'T1-T3' or 'resnet14', not {given!r}")
+    return tuple(arch for part in parts for arch in _teachers(part) if part)
+
+
+def has_field(values: Values, path: str, methods: Methods) -> bool:
+    """Tell whether the cell with these values has the field at `path`."""
+    return path in fields_of(values, methods)
+
+
+def fields_of(values: Values, methods: Methods) -> list[str]:
+    """List every field that the cell with these values can take, by dotted path."""
+    name = _table(values, "method").get("name", "plain")
+    models: dict[str, type[Frozen]] = {"student": Model, "data": Data, "recipe": Recipe}
+    models["method"] = methods.get(name, Frozen)
+    fields = [f"{section}.{f}" for section, model in models.items() for f in model.model_fields]
+    readings = ["readings.name"] if getattr(methods.get(name), "readings", {}) else []
+    return [*fields, "method.name", "recipe.name", "teachers", *readings]
+
+
+def _teachers(part: Any) -> tuple[str, ...]:
+    match = re.fullmatch(r"T([1-7])(?:-T([1-7]))?", part) if isinstance(part, str) else None
+    if match:
+        first, last = int(match[1]), int(match[2] or match[1])
+        if first <= last:
+            return PAPER_TEACHERS[first - 1 : last]
+    try:
+        return (Model(arch=part).arch,)
+    except ValidationError:
+        raise FieldError(
+            "teachers",
+            f"{part!r} is neither T1 to T7, a range such as T1-T3, nor an architecture"
+            " such as resnet14",
+        ) from None
+
+
+def _table(values: Values, section: str) -> Values:
+    table = values.get(section, {})
+    if not isinstance(table, dict):
+        raise FieldError(section, f"expected fields, such as {section}.name = ..., not {table!r}")
+    return dict(table)
+
+
+def _recipe(values: Values) -> Values:
+    given = _table(values, "recipe")
+    name = given.pop("name", "paper")
+    if name not in recipes():
+        hint = nearest(str(name), recipes())
+        raise FieldError(
+            "recipe.name", f"no recipe {name!r}{hint}; there are {', '.join(recipes())}"
+        )
+    return recipes()[name] | given
+
+
+def _reading(values: Values, method: str, methods: Methods) -> Values:
+    given = _table(values, "readings")
+    name = given.pop("name", None)
+    if given:
+        raise FieldError(f"readings.{next(iter(given))}", "unknown field; there is readings.name")
+    known = {reading for other in methods.values() for reading in getattr(other, "readings", {})}
+    if name is not None and name not in known:
+        raise FieldError(
+            "readings.name",
+            f"no set of readings {name!r}{nearest(str(name), known)}; there are "
+            f"{', '.join(sorted(known))}",
+        )
+    return dict(getattr(methods[method], "readings", {}).get(name, {}))
+
+
+def _section(model: type[F], given: Values, section: str) -> F:
+    try:
+        return model.model_validate_json(json.dumps(given), strict=True)
+    except ValidationError as problem:
+        error = problem.errors()[0]
+    path = ".".join([section, *(str(part) for part in error["loc"])])
+    if error["type"] == "missing":
+        raise FieldError(path, "a value is needed")
+    raise FieldError(path, message(error, list(model.model_fields)))

@@ -1,0 +1,88 @@
+"""The store: a folder of runs, the requests for them, and the data that they saw."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ekd.spec import EnvironmentProblem, Frozen, Run
+from ekd.store.files import read_json, write_json
+from ekd.store.run_folder import RunFolder
+
+FORMAT = 1
+"""Bumped when an older suite could no longer read the store."""
+
+
+class Request(Frozen):
+    """What one `ekd-run` asked for, kept so that `ekd-report` knows what to show."""
+
+    exhibits: tuple[str, ...]
+    """Names of exhibits, or paths of specs."""
+    scale: str
+    overrides: tuple[str, ...] = ()
+    """The `-s` options, as given."""
+    seeds: tuple[int, ...] | None = None
+    """None: the exhibits' own."""
+    where: tuple[str, ...] = ()
+    """The `--where` options, as given."""
+
+
+class Store:
+    """`<root>/`: one folder per run, requests/, wandb/, report/."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self) -> Store:
+        """Make the store where there is none; EnvironmentProblem for one of a newer format."""
+        path = self.root / "store.json"
+        if path.exists():
+            found = read_json(path)["format"]
+            if found > FORMAT:
+                raise EnvironmentProblem(
+                    f"{self.root} was written by a newer ekd (format {found}, this one reads "
+                    f"{FORMAT}): update ekd or choose another --root"
+                )
+        else:
+            write_json(path, {"format": FORMAT})
+        return self
+
+    def folder(self, run: Run | str) -> RunFolder:
+        """Give the folder of a run, which may not exist yet."""
+        return RunFolder(self.root, run if isinstance(run, str) else run.key)
+
+    def add_request(self, request: Request) -> None:
+        """Keep a request; asking twice keeps one."""
+        content = request.model_dump(mode="json")
+        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+        path = self.root / "requests" / f"{name}.json"
+        if not path.exists():
+            write_json(path, content)
+
+    def requests(self) -> list[Request]:
+        """Read all requests, oldest first; EnvironmentProblem for a damaged one."""
+        paths = list((self.root / "requests").glob("*.json"))
+        return [_request(p) for p in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name))]
+
+    def check_data(self, name: str, fingerprint: str) -> None:
+        """Record the content of a named data set, and refuse another one under its name."""
+        path = self.root / "data.json"
+        known: dict[str, Any] = read_json(path) if path.exists() else {}
+        if name not in known:
+            write_json(path, known | {name: fingerprint})
+        elif known[name] != fingerprint:
+            raise EnvironmentProblem(
+                f"{name} here has the fingerprint {fingerprint}, but the runs in {self.root} saw "
+                f"{known[name]}: give the data that they saw, or another --root"
+            )
+
+
+def _request(path: Path) -> Request:
+    try:
+        return Request.model_validate_json(json.dumps(read_json(path)))
+    except ValidationError as error:
+        raise EnvironmentProblem(f"{path} is not a request: delete it and ask again") from error

@@ -1,0 +1,173 @@
+"""The trainer's end of the mirror: tiny messages to a process that nobody waits for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ekd.tracking.mode import Mode
+
+
+@dataclass(frozen=True)
+class About:
+    """What W&B is told about a run."""
+
+    key: str
+    """The run key, 16 hexadecimal digits; it is the W&B run id."""
+    group: str
+    """The run key without the seed, so that W&B groups the seeds."""
+    job_type: str
+    """teacher or student."""
+    name: str
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+    """The resolved run, as JSON values."""
+
+
+class Mirror:
+    """Mirrors runs under `root` to W&B; never raises, never waits before `close`."""
+
+    def __init__(self, root: Path, mode: Mode) -> None:
+        """Prepare; the process starts with the first run, and never when `mode` is disabled."""
+        self.root = root.absolute()
+        self.mode = mode
+        self.begun: list[str] = []
+        self.process: subprocess.Popen[bytes] | None = None
+        self.scratch = self.root / "wandb" / f"mirror-{os.getpid()}-{secrets.token_hex(4)}"
+        self.unsent: dict[str, str] = {}
+        self.problems: list[str] | None = None
+
+    def __enter__(self) -> Mirror:
+        """Give the mirror itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close with the default timeout, unless that was done."""
+        self.close()
+
+    def start(self, key: str, about: About) -> None:
+        """Tell the mirror that run `key` begins or resumes; its history is mirrored from line 1."""
+        if self.mode == "disabled":
+            return
+        self.begun.append(key)
+        self.unsent.pop(key, None)
+        try:
+            if self.process is None or self.process.poll() is not None:
+                self._end(timeout=0)
+                self._launch()
+            self._send({"start": asdict(about)})
+        except OSError as problem:
+            self.unsent[key] = f"the mirror process could not be told ({problem})"
+
+    def finish(self, key: str) -> None:
+        """Tell the mirror that result.json or failure.json of run `key` is there."""
+        with contextlib.suppress(OSError):
+            self._send({"finish": key})
+
+    def close(self, timeout: float = 10.0) -> list[str]:
+        """Let the mirror drain for at most `timeout` seconds, then kill it.
+
+        Returns:
+            A sentence per reason, naming the runs that W&B does not fully hold; empty if it does.
+        """
+        if self.problems is None:
+            late = self._end(timeout)
+            self.problems = self._sentences(late)
+            self._tidy()
+        return self.problems
+
+    def _launch(self) -> None:
+        (self.scratch / "tmp").mkdir(parents=True, exist_ok=True)
+        # -P: a file in the working directory must not shadow a module.
+        program = [sys.executable, "-P", "-m", "ekd.tracking.mirror"]
+        with (self.scratch / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*program, str(self.root), self.mode, str(self.scratch), str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=environment(self.root, self.scratch / "tmp", self.mode),
+                bufsize=0,
+                start_new_session=True,  # Ctrl-C stops training; the mirror drains
+            )
+        assert self.process.stdin is not None
+        os.set_blocking(self.process.stdin.fileno(), False)
+
+    def _send(self, command: dict[str, Any]) -> None:
+        if self.process is None or self.process.stdin is None or self.process.stdin.closed:
+            return
+        line = json.dumps(command, default=str).encode() + b"\n"
+        if self.process.stdin.write(line) != len(line):
+            raise BlockingIOError("its pipe is full")
+
+    def _end(self, timeout: float) -> bool:
+        """Close the pipe and wait; True if the process had to be killed."""
+        if self.process is None or self.process.stdin is None:
+            return False
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return True
+        return False
+
+    def _sentences(self, late: bool) -> list[str]:
+        end = "did not end in time and was stopped" if late else "ended early"
+        recorded = self._recorded()
+        runs: dict[str, list[str]] = {}
+        for key in dict.fromkeys(self.begun):
+            if reason := self.unsent.get(key) or recorded.get(key, f"the mirror process {end}"):
+                runs.setdefault(reason, []).append(key)
+        return [self._sentence(keys, reason) for reason, keys in runs.items()]
+
+    def _sentence(self, keys: list[str], reason: str) -> str:
+        who = f"{keys[0]} and {len(keys) - 1} more are" if len(keys) > 1 else f"{keys[0]} is"
+        return f"{who} not fully in W&B: {reason} (see {self.scratch / 'log'})."
+
+    def _recorded(self) -> dict[str, str]:
+        """Read what the mirror wrote of each run: "" or what went wrong."""
+        try:
+            text = (self.scratch / "status.jsonl").read_text()
+        except OSError:
+            return {}
+        whole, _, _ = text.rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines()]
+        return {line["key"]: line["error"] for line in lines}
+
+    def _tidy(self) -> None:
+        # The log stays where there is something to look up.
+        used = self.scratch / "tmp" if self.problems else self.scratch
+        shutil.rmtree(used, ignore_errors=True)
+
+
+def environment(root: Path, temporary: Path, mode: Mode) -> dict[str, str]:
+    """Make the mirror's environment: one thread, no reports home, no file outside `root`."""
+    folders = ["WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_ARTIFACT_DIR", "TMPDIR"]
+    if mode == "offline":  # online, the user's own settings say where and as whom to log
+        folders.append("WANDB_CONFIG_DIR")
+    package = Path(__file__).parents[2]
+    return {
+        **os.environ,
+        **dict.fromkeys(folders, str(temporary)),
+        **dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOMAXPROCS"], "1"),
+        "WANDB_DIR": str(root),
+        "WANDB_ERROR_REPORTING": "false",
+        "WANDB_SILENT": "true",
+        "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(package)])),
+    }

@@ -1,0 +1,56 @@
+"""From a run to the objective that is trained: fresh student, stored teachers."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import safetensors.torch
+import torch
+
+from ekd.methods import Method, Objective
+from ekd.models import CompNet, initialise
+from ekd.spec import Model, Parent, Run
+from ekd.store import Store
+from ekd.streams import stream_seed
+
+
+def build(run: Run, classes: int, store: Store) -> Objective:
+    """Make the objective of a run at its start, on the CPU in channels_last.
+
+    The student's initialisation is a stream of its own, so it is the same under every method.
+    """
+    student = _net(run.student, classes, run)
+    initialise(student, run.recipe.init, run.seed)
+    if run.start:
+        load_net(student, run.start, store)
+    teachers = []
+    for parent in run.teachers:
+        teacher = _net(architecture(parent), classes, run)
+        load_net(teacher, parent, store)
+        teachers.append(teacher)
+    with torch.random.fork_rng(devices=[]):  # layers of a method's own start from its own stream
+        torch.manual_seed(stream_seed(run.seed, "method"))
+        objective = cast(Method, run.method).objective(student, teachers)
+    return objective.to(memory_format=torch.channels_last)
+
+
+def architecture(parent: Parent) -> Model:
+    """Give the architecture of a finished run's network."""
+    if parent.net == "student":
+        return parent.run.student
+    number = int(parent.net.removeprefix("teacher-"))
+    return architecture(parent.run.teachers[number - 1])
+
+
+def load_net(net: CompNet, parent: Parent, store: Store) -> None:
+    """Load the weights that a finished run kept; EnvironmentProblem where they are damaged."""
+    content = store.folder(parent.run).read_output("weights.safetensors")
+    prefix = f"{parent.net}."
+    weights = safetensors.torch.load(content)
+    net.load_state_dict(
+        {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+    )
+
+
+def _net(model: Model, classes: int, run: Run) -> CompNet:
+    return CompNet(model.arch, model.branches, classes, model.combine, run.recipe.batchnorm_splits)
