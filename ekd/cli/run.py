@@ -68,9 +68,11 @@ def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **opti
     3 interrupted, 4 trouble with data, disk or network.
     """
     if list_:
-        click.echo(_listing())
+        found = _listing()
+        click.echo(json.dumps(found, indent=1) if options["json_"] else _listing_text(found))
     elif describe:
-        click.echo(_description(describe))
+        found = _description(describe)
+        click.echo(json.dumps(found, indent=1) if options["json_"] else _description_text(found))
     elif not exhibits:
         raise click.UsageError("name an exhibit, such as table1, or a .toml; --list shows them")
     elif options["plan"]:
@@ -97,16 +99,20 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
 
 
-def _listing() -> str:
+def _listing() -> dict[str, dict[str, str]]:
     from ekd.spec.load import exhibit_names, exhibit_path, load_exhibit, scales
 
     titles = {name: load_exhibit(exhibit_path(name)).title for name in exhibit_names()}
-    lines = [f"{name:8} {title}" for name, title in titles.items()]
-    lines += ["", *(f"--scale {name:8} {scale.description}" for name, scale in scales().items())]
+    return {"exhibits": titles, "scales": {n: scale.description for n, scale in scales().items()}}
+
+
+def _listing_text(found: dict[str, dict[str, str]]) -> str:
+    lines = [f"{name:8} {title}" for name, title in found["exhibits"].items()]
+    lines += ["", *(f"--scale {name:8} {text}" for name, text in found["scales"].items())]
     return "\n".join(lines)
 
 
-def _description(name: str) -> str:
+def _description(name: str) -> dict[str, Any]:
     from ekd.methods import discover
     from ekd.spec import Data, Frozen, Model, Recipe, SpecError, nearest
 
@@ -122,13 +128,21 @@ def _description(name: str) -> str:
             f"are {', '.join(parts)}"
         )
     part = parts[name]
-    lines = [f"{name}: {part.__doc__}"]
-    for field, info in part.model_fields.items():
-        default = "" if info.is_required() else f" = {json.dumps(info.default)}"
-        text = " ".join((info.description or "").split())
-        lines += ["", f"{field}{default}", f"    {text}"]
-    readings = getattr(part, "readings", {})
-    lines += [f"\nreadings.name = {json.dumps(k)}: {v}" for k, v in readings.items()]
+    fields = {
+        field: {"text": " ".join((info.description or "").split())}
+        | ({} if info.is_required() else {"default": info.default})
+        for field, info in part.model_fields.items()
+    }
+    readings = {key: dict(value) for key, value in getattr(part, "readings", {}).items()}
+    return {"name": name, "about": part.__doc__, "fields": fields, "readings": readings}
+
+
+def _description_text(found: dict[str, Any]) -> str:
+    lines = [f"{found['name']}: {found['about']}"]
+    for field, told in found["fields"].items():
+        default = f" = {json.dumps(told['default'])}" if "default" in told else ""
+        lines += ["", f"{field}{default}", f"    {told['text']}"]
+    lines += [f"\nreadings.name = {json.dumps(k)}: {v}" for k, v in found["readings"].items()]
     return "\n".join(lines)
 
 

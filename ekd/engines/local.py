@@ -61,16 +61,14 @@ class Engine:
 
     def _is_open(self, run: Run, states: dict[str, Progress]) -> bool:
         state = states[run.key]
-        again = self.retry and state in ("failed", "diverged") and run.key not in self.tried
-        return (
-            state in ("missing", "partial", "running")
-            or again
-            or (
-                state == "blocked"
-                and self.retry
-                and any(self._is_open(parent.run, states) for parent in run.parents())
-            )
-        )
+        if state == "blocked":
+            return self.retry and any(self._is_open(p.run, states) for p in run.parents())
+        return self._wanted(run, state)
+
+    def _wanted(self, run: Run, state: Progress) -> bool:
+        if state in ("failed", "diverged"):
+            return self.retry and run.key not in self.tried
+        return state != "done"
 
     def _is_done(self, run: Run) -> bool:
         return self.store.folder(run).status() == "done"
@@ -82,8 +80,8 @@ class Engine:
         if lease is None:
             return "held"
         with lease:
-            if folder.status() == "done":
-                return "trained"
+            if not self._wanted(entry.run, folder.kept()):
+                return "trained"  # another process was faster
             self.tried.add(entry.run.key)
             folder.forget_failure()
             try:

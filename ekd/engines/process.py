@@ -20,7 +20,7 @@ import torch
 import ekd
 from ekd.spec import SpecError
 
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn")
+PACKAGES = ("torchvision", "numpy", "scikit-learn")
 
 
 def prepare() -> None:
@@ -52,10 +52,16 @@ def session(device: torch.device, fingerprint: str) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {"ekd": ekd.__version__} | {p: metadata.version(p) for p in PACKAGES},
+        "versions": versions(),
         "revision": revision(),
         "data_fingerprint": fingerprint,
     }
+
+
+def versions() -> dict[str, str]:
+    """Give the versions of what the numbers depend on; torch's own names its build, as +cu130."""
+    found = {package: metadata.version(package) for package in PACKAGES}
+    return {"ekd": ekd.__version__, "torch": str(torch.__version__)} | found
 
 
 def now() -> str:

@@ -41,14 +41,17 @@ __all__ = [
 def discover() -> Mapping[str, type[Method]]:
     """Import every file of this folder and give its method by the file's name.
 
-    Raises SpecError where a file does not define exactly one method.
+    Raises SpecError where a file cannot be imported or does not define exactly one method.
     """
     names = [entry.name for entry in pkgutil.iter_modules(__path__)]
     return {name: _method_in(name) for name in names if not name.startswith("_")}
 
 
 def _method_in(name: str) -> type[Method]:
-    module = importlib.import_module(f"{__name__}.{name}")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except Exception as error:
+        raise SpecError(f"ekd/methods/{name}.py cannot be imported: {error!r}: mend it") from error
     found = [
         value
         for value in vars(module).values()

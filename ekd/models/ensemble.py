@@ -41,6 +41,11 @@ class Output:
             return self.branch_features[0]
         return tuple(torch.cat(taps, 1) for taps in zip(*self.branch_features, strict=True))
 
+    @property
+    def pooled(self) -> Tensor:
+        """The last features alone, `[B, N*64]`, without joining the maps before them."""
+        return torch.cat([taps[-1] for taps in self.branch_features], 1)
+
 
 def combined(branches: Tensor, combine: Combine) -> Tensor:
     """Combine the logits of N networks, [N, B, K], into one, [B, K].

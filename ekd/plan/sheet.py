@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ekd.methods import discover
 from ekd.plan.derive import derive
 from ekd.spec import Run, SpecError, nearest
+from ekd.spec.check import line_of
 from ekd.spec.fields import Condition, Values, assignment, merged, nested
 from ekd.spec.grid import Cell, Grid, lay_out
-from ekd.spec.load import choose, exhibit_path, line_of, load_exhibit, scales
+from ekd.spec.load import choose, exhibit_path, load_exhibit, scales
 from ekd.spec.resolve import FieldError, fields_of, has_field
 from ekd.store import Request
 
@@ -47,7 +49,11 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
     laid_out = []
     for name in dict.fromkeys(request.exhibits):
         path = exhibit_path(name)
-        grid = lay_out(path.stem, load_exhibit(path), request.scale, scale)
+        exhibit = load_exhibit(path)
+        try:
+            grid = lay_out(path.stem, exhibit, request.scale, scale)
+        except FieldError as error:
+            raise _located(path, error) from None
         laid_out.append((path, grid))
     for text, field, _ in overrides:
         _check_used(f"-s {text}", field, [grid for _, grid in laid_out])
@@ -56,7 +62,7 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
     for condition in conditions:
         _check_used(f"--where {condition.path}", condition.path, [sheet.grid for sheet in found])
     if not any(sheet.asked for sheet in found):
-        raise SpecError(f"no cell matches --where {' --where '.join(request.where)}: loosen it")
+        raise _nothing_asked(found, conditions, request.where)
     return found
 
 
@@ -111,13 +117,36 @@ def _derived(path: Path, cell: Cell, seed: int, data_root: Path) -> Run:
     try:
         return derive(cell.values, seed, data_root)
     except FieldError as error:
-        place = cell.place_of(error.path)
-        if place.startswith("-s"):
-            raise SpecError(f"{place}: {error.text}") from None
-        line = ""
-        if path.is_file() and place.startswith("["):
-            table, _, number = place.strip("[").replace("]]", "").replace("]", "").partition(" ")
-            field = error.path.rpartition(".")[2]
-            text = path.read_text(encoding="utf-8")
-            line = line_of(text, field, table, int(number or 1) - 1)
-        raise SpecError(f"{path}{line}: {place or 'every cell'}: {error}") from None
+        raise _located(path, cell.placed(error)) from None
+
+
+def _located(path: Path, error: FieldError) -> SpecError:
+    """Say in which file, line and entry, or in which option, a field is wrong."""
+    if error.place.startswith("-s"):
+        return SpecError(f"{error.place}: {error.text}")
+    line = ""
+    if match := re.match(r"\[+(\w+)\]+(?: (\d+))?", error.place):
+        text = path.read_text(encoding="utf-8")
+        line = line_of(text, error.written, match[1], int(match[2] or 1) - 1)
+    return SpecError(f"{path}{line}: {error.place}: {error}")
+
+
+def _nothing_asked(
+    found: list[Sheet], conditions: list[Condition], where: tuple[str, ...]
+) -> SpecError:
+    """Name the first condition that no cell meets, with the values that there are."""
+    cells = [
+        _all_fields(sheet.grid.cells[place], runs[0])
+        for sheet in found
+        for place, runs in sheet.runs.items()
+    ]
+    for text, condition in zip(where, conditions, strict=True):
+        if not any(condition.holds(fields) for fields in cells):
+            values = dict.fromkeys(
+                str(value) for fields in cells for value in condition.values_in(fields)
+            )
+            hint = nearest(str(condition.value), values) if condition.comparison == "=" else ""
+            return SpecError(
+                f"--where {text}: no cell matches{hint}; {condition.path} is {', '.join(values)}"
+            )
+    return SpecError(f"no cell matches --where {' --where '.join(where)} together: loosen them")

@@ -1,7 +1,8 @@
 """The report: what a store holds, as pages and CSV, beside what the paper prints."""
 
 from ekd.report.collect import collect
-from ekd.report.model import Computed, Measured, Quoted, Report, SeedRun, Section, Timed
+from ekd.report.measured import Measured, SeedRun
+from ekd.report.model import Computed, Quoted, Report, Section, Timed
 from ekd.report.statistics import Interval, student_interval, wilson_interval
 from ekd.report.write import Written, write
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from ekd.plan import Place, Progress, Sheet, flatten, progress, sheets
 from ekd.report.costs import cost_cell, student_of
-from ekd.report.model import Content, Measured, Quoted, Report, SeedRun, Section
+from ekd.report.measured import Measured, SeedRun
+from ekd.report.model import Content, Quoted, Report, Section
 from ekd.report.requested import Wanted, root_option, wanted
 from ekd.spec import Data, Model, Run
 from ekd.spec.exhibit import Curves
@@ -44,7 +45,7 @@ def collect(store: Store, names: Sequence[str], scale: str | None, data_root: Pa
 
 def _report(name: str, asked: list[Wanted], store: Store, data_root: Path) -> Report:
     references = _references(name, data_root)
-    sections = tuple(_section(wanted, references, store, data_root) for wanted in asked)
+    sections = tuple(_section(one, references, store, data_root) for one in asked)
     exhibit = sections[0].sheet.grid.exhibit
     return Report(Path(name).stem, exhibit.title, exhibit.assumptions, sections)
 
@@ -61,7 +62,7 @@ def _section(
     cells: dict[Place, Content] = {}
     for place, cell in sheet.grid.cells.items():
         reference = references.get(_labels(sheet, place))
-        if cell.quote is not None:
+        if cell.quoted:
             cells[place] = Quoted(cell.quote)
         elif cell.cost is not None:
             same = reference is not None and _same_student(cell, sheet.label(place), reference)

@@ -28,14 +28,14 @@ def cost_cell(cell: Cell, label: str, comparable: bool, data_root: Path) -> Comp
     Raises SpecError where the cell's fields give no network.
     """
     student = student_of(cell, label)
-    data = _checked(Data, cell, "data", label) if cell.values.get("data") else None
+    has_data = {"name", "path"} & cell.values.get("data", {}).keys()
+    data = _checked(Data, cell, "data", label) if has_data else None
     classes = cell.cost_classes or _classes(data, label, data_root)
     side = data.resolution if data and cell.cost in ("macs", "latency") else PAPER_RESOLUTION
     basis = f"{_named(student)}, {classes} classes, 3 x {side} x {side}"
     if cell.cost == "latency":
         found = _latency(student.arch, student.branches, classes, side)
-        basis = f"{basis}, one image, {_threads(found.threads)} of this machine"
-        return Timed(found.median_ms, found.iqr_ms, basis, cell.paper)
+        return Timed(found.median_ms, found.iqr_ms, found.threads, basis, cell.paper)
     cost = network_cost(student.arch, student.branches, classes, side)
     counts = {"params": cost.parameters, "flops": cost.flops_paper, "macs": cost.macs}
     conventions = {
@@ -77,7 +77,3 @@ def _checked(model: type[M], cell: Cell, section: str, label: str) -> M:
 
 def _named(student: Model) -> str:
     return f"{student.arch} x {student.branches}" if student.branches > 1 else student.arch
-
-
-def _threads(count: int) -> str:
-    return f"{count} thread" if count == 1 else f"{count} threads"

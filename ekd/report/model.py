@@ -2,115 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from statistics import fmean
 
 from ekd.plan import Place, Progress, Sheet
-from ekd.report.statistics import Interval, student_interval, wilson_interval
-from ekd.spec import Run
+from ekd.report.measured import Measured
 from ekd.spec.exhibit import Quote
-
-MARGIN = 0.5
-"""Points by which an interval is widened before the paper's value is looked for in it."""
-JUDGED_SEEDS = 3
-"""Finished seeds that a verdict needs."""
-
-
-@dataclass(frozen=True)
-class SeedRun:
-    """One seed of a cell: its run, how far it is, and what it gave."""
-
-    run: Run
-    status: Progress
-    result: Mapping[str, Any] | None
-    """result.json of a finished run."""
-    failure: str
-    """Why there is no result, where the run failed or diverged."""
-    sessions: tuple[Mapping[str, Any], ...]
-    """Provenance: the sessions that trained the run, first to last."""
-
-    @property
-    def accuracy(self) -> float | None:
-        """Test accuracy in percent; None before the end."""
-        return None if self.result is None else 100 * float(self.result["accuracy"])
-
-    @property
-    def leaky(self) -> bool:
-        """Tell whether the weights were chosen on the test images that score them."""
-        data, recipe = self.run.data, self.run.recipe
-        return recipe.selection == "best" and data.holdout == 0
-
-
-@dataclass(frozen=True)
-class Measured:
-    """An accuracy over seeds, in percent, beside what the paper prints."""
-
-    seeds: tuple[SeedRun, ...]
-    paper: float | None
-    comparable: bool
-    """Student and data are the paper's: the difference means something."""
-    judged: bool
-    """Nothing else was changed either: there may be a verdict."""
-
-    @cached_property
-    def accuracies(self) -> tuple[float, ...]:
-        """The finished seeds' test accuracies in percent."""
-        return tuple(seed.accuracy for seed in self.seeds if seed.accuracy is not None)
-
-    @property
-    def n(self) -> int:
-        """How many seeds are finished."""
-        return len(self.accuracies)
-
-    @property
-    def mean(self) -> float | None:
-        """Mean over the finished seeds in percent."""
-        return statistics.fmean(self.accuracies) if self.accuracies else None
-
-    @cached_property
-    def interval(self) -> Interval | None:
-        """The mean's 95 % Student interval in percent; None under two seeds."""
-        return student_interval(self.accuracies) if self.n >= 2 else None
-
-    @cached_property
-    def over_images(self) -> Interval | None:
-        """The only seed's 95 % Wilson interval over test images, in percent; None otherwise."""
-        if self.n != 1:
-            return None
-        result = next(seed.result for seed in self.seeds if seed.result is not None)
-        images = int(result["test_images"])
-        found = wilson_interval(round(result["accuracy"] * images), images)
-        return Interval(100 * found.low, 100 * found.high)
-
-    @property
-    def difference(self) -> float | None:
-        """Ours minus the paper's in points, where student and data are the paper's."""
-        if self.mean is None or self.paper is None or not self.comparable:
-            return None
-        return self.mean - self.paper
-
-    @property
-    def reproduced(self) -> bool | None:
-        """The verdict: the paper's value lies in the widened interval; None where none is due."""
-        if self.difference is None or not self.judged or self.n < JUDGED_SEEDS:
-            return None
-        assert self.interval is not None and self.paper is not None
-        return self.interval.holds(self.paper, MARGIN)
-
-    @property
-    def unfinished(self) -> dict[Progress, int]:
-        """Count the seeds without a result by how far they are; those not begun come last."""
-        counts = Counter(seed.status for seed in self.seeds if seed.result is None)
-        return dict(sorted(counts.items(), key=lambda item: item[0] == "missing"))
-
-    @property
-    def leaky(self) -> bool:
-        """Tell whether a seed's weights were chosen on the test images."""
-        return any(seed.leaky for seed in self.seeds)
 
 
 @dataclass(frozen=True)
@@ -139,8 +37,9 @@ class Timed:
     median: float
     spread: float
     """The third quartile minus the first."""
+    threads: int
     basis: str
-    """What network, and with how many threads."""
+    """What network it is for."""
     paper: float | None
 
 
@@ -148,7 +47,8 @@ class Timed:
 class Quoted:
     """A number that another paper printed."""
 
-    quote: Quote
+    quote: Quote | None
+    """None where the row quotes nothing."""
 
 
 Content = Measured | Computed | Timed | Quoted
@@ -178,6 +78,27 @@ class Section:
         lines = [line for head in (*grid.rows, *grid.columns) for line in head.lines]
         phrases = [line.strip("()") for line in lines if " in place of " in line]
         return tuple(dict.fromkeys((*grid.replaced, *phrases)))
+
+    def gains(self, place: Place) -> list[tuple[str, float]]:
+        """Compare a cell with the rows that the exhibit's `compare` names, in the same column.
+
+        Gives each row's label and, in points, the mean over the seeds that both have finished of
+        this cell's accuracy minus that row's.
+        """
+        found = []
+        for number, head in enumerate(self.sheet.grid.rows):
+            label = " / ".join(head.entry.lines)
+            if number != place[0] and label in getattr(self.sheet.grid.exhibit, "compare", ()):
+                ours, theirs = self._by_seed(place), self._by_seed((number, place[1]))
+                differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
+                if differences:
+                    found.append((label, fmean(differences)))
+        return found
+
+    def _by_seed(self, place: Place) -> dict[int, float]:
+        cell = self.cells[place]
+        seeds = cell.seeds if isinstance(cell, Measured) else ()
+        return {seed.run.seed: seed.accuracy for seed in seeds if seed.accuracy is not None}
 
     @property
     def progress(self) -> dict[Progress, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -10,7 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ekd import __version__
 from ekd.report.drawings import drawing
-from ekd.report.model import Report, SeedRun
+from ekd.report.measured import SeedRun
+from ekd.report.model import Report
 from ekd.spec.fields import flattened
 from ekd.spec.grid import Heading
 from ekd.spec.places import folder
@@ -56,11 +58,11 @@ def heads(columns: tuple[Heading, ...]) -> list[list[Head]]:
     return [upper, [Head(c.lines[1:], 1, 1) for c in columns if len(c.lines) > 1]]
 
 
-def fields(seed: SeedRun) -> dict[str, list[tuple[str, Any]]]:
-    """List the resolved fields of a run by section."""
+def fields(seed: SeedRun) -> dict[str, list[tuple[str, str]]]:
+    """List the resolved fields of a run by section, values as TOML would have them."""
     resolved = seed.run.resolved()
     parts = ("method", "recipe", "student", "data")
-    return {part: list(flattened(resolved[part])) for part in parts}
+    return {part: [(name, _shown(v)) for name, v in flattened(resolved[part])] for part in parts}
 
 
 def number(value: float) -> str:
@@ -76,3 +78,9 @@ def signed(value: float) -> str:
 def percent(value: float) -> str:
     """Write a fraction in [0, 1] as a percentage with two decimals."""
     return number(100 * value)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value or "\N{EN DASH}"
+    return json.dumps(value)

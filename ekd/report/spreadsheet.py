@@ -6,7 +6,8 @@ import csv
 import io
 from collections.abc import Iterator
 
-from ekd.report.model import Computed, Content, Measured, Quoted, Report, Section, Timed
+from ekd.report.measured import Measured
+from ekd.report.model import Computed, Content, Quoted, Report, Section, Timed
 
 FIELDS = ("exhibit", "scale", "overrides", "row", "column", "kind", "paper", "mean", "n", "low",
           "high", "seeds", "runs")  # fmt: skip
@@ -46,7 +47,8 @@ def _values(content: Content) -> dict[str, str]:
             paper = _number(content.paper)
             return {"kind": "computed", "paper": paper, "mean": _number(content.value)}
         case Quoted():
-            return {"kind": "quoted", "mean": _number(content.quote.value)}
+            quote = content.quote
+            return {"kind": "quoted", "mean": _number(quote.value if quote else None)}
 
 
 def _statistics(content: Measured) -> dict[str, str]:

@@ -83,6 +83,8 @@ class Axis(Frozen):
 class _Exhibit(Frozen):
     title: str
     """Heading of the page."""
+    rows_are: str = ""
+    """What the rows or lines are: the heading above their labels."""
     seeds: Seeds = (0,)
     """Seeds of every cell where the command line names none."""
     run: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 import tomllib
@@ -71,11 +72,13 @@ def lookup(values: Mapping[str, Any], path: str) -> Any:
 
 
 def literal(text: str) -> Any:
-    """Read a value as TOML writes it; anything else is a string."""
+    """Read a value as TOML writes it; anything else, and dates and times, is a string."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"]
+        json.dumps(value)
+    except (tomllib.TOMLDecodeError, TypeError):
         return text
+    return value
 
 
 def assignment(text: str) -> tuple[str, Any]:
@@ -105,12 +108,18 @@ class Condition:
             )
         return cls(match[1], match[2], literal(match[3]))
 
+    def values_in(self, values: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Give the field's value, or nothing where the cell has no such field."""
+        try:
+            return (lookup(values, self.path),)
+        except KeyError:
+            return ()
+
     def holds(self, values: Mapping[str, Any]) -> bool:
         """Compare; a cell without the field does not match."""
-        try:
-            found = lookup(values, self.path)
-        except KeyError:
-            return False
+        return any(self._compared(found) for found in self.values_in(values))
+
+    def _compared(self, found: Any) -> bool:
         try:
             return OPERATORS[self.comparison](found, self.value)
         except TypeError:

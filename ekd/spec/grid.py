@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from ekd.spec.exhibit import Column, Cost, Curves, Entry, Exhibit, Quote, Row, Scale, Table
-from ekd.spec.fields import Values, flattened, lookup, merged, nested
-from ekd.spec.resolve import teachers_of
-from ekd.spec.values import KNOWN
+from ekd.spec.exhibit import (
+    Column,
+    Cost,
+    Curves,
+    Entry,
+    Exhibit,
+    GroupChoice,
+    Quote,
+    Row,
+    Scale,
+    Table,
+)
+from ekd.spec.fields import Values, lookup, merged, nested
+from ekd.spec.resolve import FieldError, check_sections
+from ekd.spec.shrink import WHOLE, changes, replacements, shown_value
 
 PRINTED_CLASSES = 10
 """Classes of the head whose cost Tables 1 and 2 print for students."""
@@ -60,16 +70,19 @@ class Cell:
         """Put one more source of fields on top."""
         return replace(self, layers=(*self.layers, Layer(place, values)))
 
-    def place_of(self, path: str) -> str:
-        """Name the last source that sets the field at `path`."""
-        for layer in reversed(self.layers):
-            try:
-                lookup(layer.values, path)
-            except KeyError:
-                continue
-            return layer.place
-        section = path.rpartition(".")[0]
-        return self.place_of(section) if section else ""
+    def placed(self, error: FieldError) -> FieldError:
+        """Add the last source that sets the wrong field, or else its section, or else the entry."""
+        path = error.path
+        while path:
+            for layer in reversed(self.layers):
+                try:
+                    lookup(layer.values, path)
+                except KeyError:
+                    continue
+                return error.at(layer.place, path)
+            path = path.rpartition(".")[0]
+        entries = [layer.place for layer in self.layers if layer.place.startswith("[[")]
+        return error.at(", ".join(entries[:2]))
 
 
 @dataclass(frozen=True)
@@ -88,44 +101,38 @@ class Grid:
 
 
 def lay_out(name: str, exhibit: Exhibit, scale_name: str, scale: Scale) -> Grid:
-    """Merge run, row, column and cell, shrink to the scale, and drop what became equal."""
-    choice = scale.exhibits.get(name)
-    groups = choice.groups if choice else ()
+    """Merge run, row, column and cell, shrink to the scale, and drop what became equal.
+
+    Raises FieldError with its place for fields that are in no section.
+    """
+    choice = scale.exhibits.get(name, GroupChoice())
     rows, columns, column_layers = _entries(exhibit, scale)
-    chosen_rows = [i for i, row in enumerate(rows) if _shown(row, groups)]
-    chosen_columns = [j for j, column in enumerate(columns) if _shown(column, groups)]
+    shown_rows = [i for i, row in enumerate(rows) if _shown(row, choice.groups)]
+    shown_columns = [j for j, column in enumerate(columns) if _shown(column, choice.groups)]
     full = {
         (i, j): _cell(exhibit, (i, rows[i]), (j, columns[j]), column_layers[j])
-        for i in chosen_rows
-        for j in chosen_columns
+        for i in shown_rows
+        for j in shown_columns
     }
     cells = {place: _shrunk(cell, scale_name, scale) for place, cell in full.items()}
-    chosen_rows = _distinct(
-        chosen_rows, [[cells[i, j] for j in chosen_columns] for i in chosen_rows]
-    )
-    chosen_columns = _distinct(
-        chosen_columns, [[cells[i, j] for i in chosen_rows] for j in chosen_columns]
-    )
-    kept = {
-        place: cells[place]
-        for place in cells
-        if place[0] in chosen_rows and place[1] in chosen_columns
-    }
-    first = {
-        **{("row", i): (full[i, j], kept[i, j]) for i, j in reversed(kept)},
-        **{("column", j): (full[i, j], kept[i, j]) for i, j in reversed(kept)},
-    }
-    seeds = (choice.seeds if choice else None) or scale.seeds or exhibit.seeds
-    place = next(iter(kept))
+    kept_rows = _distinct({i: [cells[i, j] for j in shown_columns] for i in shown_rows})
+    kept_columns = _distinct({j: [cells[i, j] for i in kept_rows] for j in shown_columns})
+    top, left = kept_rows[0], kept_columns[0]
+    values = {place: (full[place].values, cells[place].values) for place in full}
     return Grid(
-        name, exhibit, scale_name, seeds,
-        tuple(_heading(rows[i], *first["row", i]) for i in chosen_rows),
-        tuple(_heading(columns[j], *first["column", j]) for j in chosen_columns),
-        {(chosen_rows.index(i), chosen_columns.index(j)):
-            replace(cell, row=chosen_rows.index(i), column=chosen_columns.index(j))
-         for (i, j), cell in kept.items()},
-        tuple(_replacements(exhibit.run, full[place].values, kept[place].values).values()),
-    )  # fmt: skip
+        name=name,
+        exhibit=exhibit,
+        scale=scale_name,
+        seeds=choice.seeds or scale.seeds or exhibit.seeds,
+        rows=tuple(_heading(rows[i], *values[i, left]) for i in kept_rows),
+        columns=tuple(_heading(columns[j], *values[top, j]) for j in kept_columns),
+        cells={
+            (row, column): replace(cells[i, j], row=row, column=column)
+            for row, i in enumerate(kept_rows)
+            for column, j in enumerate(kept_columns)
+        },
+        replaced=tuple(replacements(_shared(exhibit), *values[top, left]).values()),
+    )
 
 
 def _entries(
@@ -133,18 +140,23 @@ def _entries(
 ) -> tuple[list[Row], list[Column], list[tuple[Layer, ...]]]:
     """Give rows, columns and the columns' layers; curves: a column per panel and value of x."""
     if not isinstance(exhibit, Curves):
-        layers = [(Layer(f"[[columns]] {n}", c.set),) for n, c in enumerate(exhibit.columns, 1)]
-        return list(exhibit.rows), list(exhibit.columns), layers
+        places = [f"[[columns]] {number}" for number in range(1, len(exhibit.columns) + 1)]
+        numbered = zip(places, exhibit.columns, strict=True)
+        return (
+            list(exhibit.rows),
+            list(exhibit.columns),
+            [(Layer(place, column.set),) for place, column in numbered],
+        )
     field = exhibit.x.field
-    columns, layers = [], []
+    columns: list[Column] = []
+    layers: list[tuple[Layer, ...]] = []
     for number, panel in enumerate(exhibit.panels, 1):
         for value in scale.axis.get(field, exhibit.x.values):
-            label = (*panel.lines, _shown_value(field, value))
+            label = (*panel.lines, shown_value(field, value))
             own = merged(panel.set, nested(field, value))
             columns.append(Column(label=label, set=own, group=panel.group))
-            layers.append(
-                (Layer(f"[[panels]] {number}", panel.set), Layer("[x]", nested(field, value)))
-            )
+            axis = Layer("[x]", nested(field, value))
+            layers.append((Layer(f"[[panels]] {number}", panel.set), axis))
     return list(exhibit.lines), columns, layers
 
 
@@ -182,49 +194,33 @@ def _cell(
 
 
 def _shrunk(cell: Cell, scale_name: str, scale: Scale) -> Cell:
-    """Apply a scale to one cell."""
+    """Apply a scale to one cell; FieldError for fields that are in no section."""
+    for layer in cell.layers:
+        try:
+            check_sections(layer.values)
+        except FieldError as error:
+            raise error.at(layer.place, error.path) from None
     cell = cell.with_layer(f"scale {scale_name}", scale.set)
-    values, changes = cell.values, {}
-    fraction = values.get("data", {}).get("fraction", 1.0)
-    if scale.fractions and isinstance(fraction, float):
-        changes["data.fraction"] = _nearest_of(scale.fractions, fraction)
-    branches = values.get("student", {}).get("branches", 1)
-    if scale.branches and isinstance(branches, int):
-        branches = int(_nearest_of(scale.branches, branches))
-        changes["student.branches"] = branches
-    if scale.max_depth:
-        changes["student.arch"] = _cut(
-            values.get("student", {}).get("arch", "resnet8"), scale.max_depth
-        )
-        if "teachers" in values:
-            teachers = teachers_of(values)[:branches] if scale.branches else teachers_of(values)
-            changes["teachers"] = [_cut(arch, scale.max_depth) for arch in teachers]
-    return cell.with_layer(
-        f"scale {scale_name}", merged(*(nested(path, value) for path, value in changes.items()))
-    )
+    try:
+        put = changes(cell.values, scale)
+    except FieldError as error:
+        raise cell.placed(error) from None
+    nest = merged(*(nested(path, value) for path, value in put.items()))
+    return cell.with_layer(f"scale {scale_name}", nest)
 
 
-def _nearest_of(options: tuple[float, ...], value: float) -> float:
-    return min(sorted(options), key=lambda option: round(abs(option - value), 9))
-
-
-def _cut(arch: Any, max_depth: int) -> Any:
-    digits = str(arch).removeprefix("resnet")
-    return f"resnet{max_depth}" if digits.isdigit() and int(digits) > max_depth else arch
-
-
-def _distinct(indices: list[int], cells: list[list[Cell]]) -> list[int]:
+def _distinct(entries: dict[int, list[Cell]]) -> list[int]:
     """Keep the first of rows, or columns, whose cells are all equal."""
     seen: dict[str, int] = {}
-    for index, group in zip(indices, cells, strict=True):
-        identity = [(c.values, c.cost, c.cost_classes, c.quoted, repr(c.quote)) for c in group]
+    for index, cells in entries.items():
+        identity = [(c.values, c.cost, c.cost_classes, c.quoted, repr(c.quote)) for c in cells]
         seen.setdefault(json.dumps(identity, sort_keys=True), index)
     return list(seen.values())
 
 
-def _heading(entry: Row | Column, full: Cell, shrunk: Cell) -> Heading:
+def _heading(entry: Row | Column, full: Values, shrunk: Values) -> Heading:
     lines = list(entry.lines)
-    for old, phrase in _replacements(entry.set, full.values, shrunk.values).items():
+    for old, phrase in replacements(entry.set, full, shrunk).items():
         if old in lines:
             lines[lines.index(old)] = phrase
         else:
@@ -232,28 +228,11 @@ def _heading(entry: Row | Column, full: Cell, shrunk: Cell) -> Heading:
     return Heading(tuple(lines), entry)
 
 
-def _replacements(own: Values, full: Values, shrunk: Values) -> dict[str, str]:
-    """Say "3 in place of 7" for each field of `own` that the scale changed, by the old value."""
-    phrases = {}
-    for path, _ in flattened(own):
-        section = path.partition(".")[0]
-        if section not in ("student", "data"):
-            continue
-        old = _shown_value(path, lookup(full, path))
-        data = shrunk.get("data", {})
-        new = _shown_value(
-            path, lookup(shrunk, path if path != "data.path" or "path" in data else "data.name")
-        )
-        if old != new:
-            phrases[old] = f"{new} in place of {old}"
-    return phrases
-
-
-def _shown_value(path: str, value: Any) -> str:
-    if path == "data.fraction":
-        return f"{100 * value:g} %"
-    if path == "data.name" and value in KNOWN:
-        return KNOWN[value].title
-    if path == "student.arch":
-        return str(value).replace("resnet", "ResNet")
-    return str(value)
+def _shared(exhibit: Exhibit) -> Values:
+    """Give what all cells share: [run], and the whole data where no entry takes a fraction."""
+    if isinstance(exhibit, Curves):
+        return exhibit.run
+    entries = [entry.set for entry in (*exhibit.rows, *exhibit.columns)]
+    if any("fraction" in entry.get("data", {}) for entry in entries):
+        return exhibit.run
+    return merged(WHOLE, exhibit.run)

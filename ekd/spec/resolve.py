@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ekd.spec.check import message
 from ekd.spec.errors import SpecError, nearest
 from ekd.spec.fields import Values
-from ekd.spec.load import message, recipes
+from ekd.spec.load import recipes
 from ekd.spec.values import Data, Frozen, MethodFields, Model, Recipe, Run
 
 F = TypeVar("F", bound=Frozen)
@@ -22,16 +23,25 @@ PAPER_TEACHERS = (
 )  # fmt: skip
 """T1 to T7, in the order of Sec. 4.1."""
 
+SUBJECT = {"student": ("arch",), "data": ("name",)}
+"""The field that a check of the whole section is about."""
+
 SECTIONS = ("student", "data", "method", "recipe", "readings", "teachers")
 
 
 class FieldError(SpecError):
     """A wrong field of a cell; whoever knows where it was written adds the place."""
 
-    def __init__(self, path: str, text: str) -> None:
+    def __init__(self, path: str, text: str, place: str = "", written: str = "") -> None:
         super().__init__(f"{path}: {text}")
         self.path = path
         self.text = text
+        self.place = place
+        self.written = written
+
+    def at(self, place: str, written: str = "") -> FieldError:
+        """Add where it stands, `[[rows]] 3`, and the path, or a part of it, that stands there."""
+        return FieldError(self.path, self.text, place, written)
 
 
 def resolve(values: Values, seed: int, methods: Methods) -> Run:
@@ -39,13 +49,10 @@ def resolve(values: Values, seed: int, methods: Methods) -> Run:
 
     Raises FieldError, which names the field, what was expected and the nearest right name.
     """
-    for section in values:
-        if section not in SECTIONS:
-            hint = nearest(section, SECTIONS)
-            raise FieldError(section, f"unknown section{hint}; sections are {', '.join(SECTIONS)}")
+    check_sections(values)
     method = _table(values, "method")
     name = method.pop("name", "plain")
-    if name not in methods:
+    if not isinstance(name, str) or name not in methods:
         hint = nearest(str(name), methods)
         raise FieldError("method.name", f"no method {name!r}{hint}; there are {', '.join(methods)}")
     chosen = methods[name]
@@ -54,9 +61,19 @@ def resolve(values: Values, seed: int, methods: Methods) -> Run:
         student=_section(Model, _table(values, "student"), "student"),
         data=_section(Data, _table(values, "data"), "data"),
         method=_section(chosen, method, "method"),
-        recipe=_section(Recipe, _recipe(values), "recipe"),
+        recipe=_recipe(values),
         seed=seed,
     )
+
+
+def check_sections(values: Values) -> None:
+    """Refuse fields that are in no section; FieldError."""
+    for section in values:
+        if section not in SECTIONS:
+            hint = nearest(section, SECTIONS)
+            raise FieldError(section, f"unknown section{hint}; sections are {', '.join(SECTIONS)}")
+        if section != "teachers":
+            _table(values, section)
 
 
 def teachers_of(values: Values) -> tuple[str, ...]:
@@ -65,7 +82,7 @@ def teachers_of(values: Values) -> tuple[str, ...]:
     parts = re.split(r"\s*,\s*", given) if isinstance(given, str) else given
     if not isinstance(parts, list | tuple):
         raise FieldError("teachers", f"expected such as 'T1-T3' or 'resnet14', not {given!r}")
-    return tuple(arch for part in parts for arch in _teachers(part) if part)
+    return tuple(arch for part in parts for arch in _teachers(part))
 
 
 def has_field(values: Values, path: str, methods: Methods) -> bool:
@@ -94,27 +111,35 @@ def _teachers(part: Any) -> tuple[str, ...]:
     except ValidationError:
         raise FieldError(
             "teachers",
-            f"{part!r} is neither T1 to T7, a range such as T1-T3, nor an architecture"
-            " such as resnet14",
+            f"{part!r} is neither T1 to T7, a range such as T1-T3, nor an architecture such as "
+            f"resnet14{nearest(str(part), PAPER_TEACHERS)}",
         ) from None
 
 
 def _table(values: Values, section: str) -> Values:
     table = values.get(section, {})
     if not isinstance(table, dict):
-        raise FieldError(section, f"expected fields, such as {section}.name = ..., not {table!r}")
+        field = {"student": "arch"}.get(section, "name")
+        raise FieldError(
+            section, f"expected fields, such as {section}.{field} = ..., not {table!r}"
+        )
     return dict(table)
 
 
-def _recipe(values: Values) -> Values:
+def _recipe(values: Values) -> Recipe:
     given = _table(values, "recipe")
     name = given.pop("name", "paper")
-    if name not in recipes():
+    if not isinstance(name, str) or name not in recipes():
         hint = nearest(str(name), recipes())
         raise FieldError(
             "recipe.name", f"no recipe {name!r}{hint}; there are {', '.join(recipes())}"
         )
-    return recipes()[name] | given
+    try:
+        return _section(Recipe, recipes()[name] | given, "recipe")
+    except FieldError as error:
+        if error.path.removeprefix("recipe.") in given:
+            raise
+        raise FieldError("recipe.name", f"{name!r} of recipes.toml: {error}") from None
 
 
 def _reading(values: Values, method: str, methods: Methods) -> Values:
@@ -123,7 +148,7 @@ def _reading(values: Values, method: str, methods: Methods) -> Values:
     if given:
         raise FieldError(f"readings.{next(iter(given))}", "unknown field; there is readings.name")
     known = {reading for other in methods.values() for reading in getattr(other, "readings", {})}
-    if name is not None and name not in known:
+    if name is not None and (not isinstance(name, str) or name not in known):
         raise FieldError(
             "readings.name",
             f"no set of readings {name!r}{nearest(str(name), known)}; there are "
@@ -137,7 +162,7 @@ def _section(model: type[F], given: Values, section: str) -> F:
         return model.model_validate_json(json.dumps(given), strict=True)
     except ValidationError as problem:
         error = problem.errors()[0]
-    path = ".".join([section, *(str(part) for part in error["loc"])])
-    if error["type"] == "missing":
-        raise FieldError(path, "a value is needed")
-    raise FieldError(path, message(error, list(model.model_fields)))
+    loc = error["loc"] or SUBJECT.get(section, ())
+    path = ".".join([section, *(part for part in loc if isinstance(part, str))])
+    position = "".join(f"value {part + 1}: " for part in loc if isinstance(part, int))
+    raise FieldError(path, position + message(error, list(model.model_fields)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
@@ -96,7 +97,7 @@ class Data(Frozen):
         name, path = values.get("name", ""), values.get("path", "")
         if bool(name) == bool(path):
             raise ValueError("give one of `name` (a known data set) and `path` (your own)")
-        if name and name not in KNOWN:
+        if name and (not isinstance(name, str) or name not in KNOWN):
             hint = nearest(str(name), KNOWN)
             known = ", ".join(KNOWN)
             raise ValueError(
@@ -117,9 +118,17 @@ class Model(Frozen):
     """How branches make one output, teachers alike: the sum of logits (Eq. 2 and 3), their mean,
     or the mean of the probabilities (a deep ensemble)."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _one_branch_has_nothing_to_combine(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or values.get("branches", 1) != 1:
+            return values
+        same = values.get("combine") in ("mean", "probability")
+        return values | {"combine": "sum"} if same else values  # the same network, one key
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        match = re.fullmatch(r"resnet(\d+)", self.arch)
+        match = re.fullmatch(r"resnet([1-9][0-9]*)", self.arch)
         depth = int(match[1]) if match else 0
         if depth < SMALLEST_DEPTH or (depth - 2) % DEPTH_STEP:
             below = max(SMALLEST_DEPTH, (depth - 2) // DEPTH_STEP * DEPTH_STEP + 2)
@@ -127,8 +136,6 @@ class Model(Frozen):
                 f"unknown architecture {self.arch!r}: expected resnet with depth 6n+2, the nearest "
                 f"are resnet{below} and resnet{below + DEPTH_STEP}"
             )
-        if self.branches == 1 and self.combine != "sum":
-            return self.model_copy(update={"combine": "sum"})  # the same network, one key
         return self
 
     @property
@@ -208,6 +215,13 @@ class Run(Frozen):
     def group(self) -> str:
         """The key without any seed: what runs that differ only in seeds share."""
         return _digest(self._identity("group"))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Copy with other values; the key is worked out anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        for cached in ("key", "group"):
+            copy.__dict__.pop(cached, None)
+        return copy
 
     def parents(self) -> tuple[Parent, ...]:
         """Give all runs that must be finished before this one."""

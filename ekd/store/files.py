@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,8 +27,10 @@ def write_atomic(path: Path, content: bytes) -> str:
         temporary.replace(path)
         _flush_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True) if temporary.parent.is_dir() else None
         raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):  # it is there only where something went wrong
+            temporary.unlink()
     return hashlib.sha256(content).hexdigest()
 
 

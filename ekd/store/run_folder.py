@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,11 +22,14 @@ class RunFolder:
         self.path = root / key
 
     def status(self) -> Status:
-        """Tell how far the run is."""
+        """Tell how far the run is, and whether a live process trains it."""
+        kept = self.kept()
+        return "running" if kept != "done" and is_held(self.path / "lease.json") else kept
+
+    def kept(self) -> Status:
+        """Tell how far the run is by its files, whoever may be training it."""
         if (self.path / "result.json").exists():
             return "done"
-        if is_held(self.path / "lease.json"):
-            return "running"
         if (self.path / "failure.json").exists():
             return "diverged" if self.failure()["kind"] == "diverged" else "failed"
         return "partial" if (self.path / "checkpoint.json").exists() else "missing"
@@ -70,12 +72,13 @@ class RunFolder:
                 break
         return lines
 
-    def cut_history(self, epochs: int) -> None:
-        """Keep the lines of the first `epochs` epochs: later ones are trained again."""
+    def cut_history(self, epochs: int) -> int:
+        """Keep the lines of the first `epochs` epochs, later ones are trained again; count them."""
         path = self.path / "history.jsonl"
+        kept = [json.dumps(line) for line in self.history() if line["epoch"] <= epochs]
         if path.exists():
-            kept = [json.dumps(line) for line in self.history() if line["epoch"] <= epochs]
             write_atomic(path, "".join(f"{line}\n" for line in kept).encode())
+        return len(kept)
 
     # Checkpoints: two slots, the older one stays until the newer one is verified
 
@@ -115,8 +118,9 @@ class RunFolder:
         digests["history.jsonl"] = sha256(self.path / "history.jsonl")
         write_json(self.path / "result.json", {**result, "files": digests})
         for name in ("checkpoint.json", "checkpoint-a.pt", "checkpoint-b.pt", "failure.json"):
-            with contextlib.suppress(FileNotFoundError):
-                (self.path / name).unlink()
+            (self.path / name).unlink(missing_ok=True)
+        for left in self.path.glob(".*.tmp"):  # by a process that was killed while it wrote
+            left.unlink(missing_ok=True)
 
     def result(self) -> dict[str, Any]:
         """Read what a finished run gave; FileNotFoundError before its end."""
@@ -141,5 +145,4 @@ class RunFolder:
 
     def forget_failure(self) -> None:
         """Let the run be tried again."""
-        with contextlib.suppress(FileNotFoundError):
-            (self.path / "failure.json").unlink()
+        (self.path / "failure.json").unlink(missing_ok=True)

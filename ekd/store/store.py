@@ -41,7 +41,9 @@ class Store:
         """Make the store where there is none; EnvironmentProblem for one of a newer format."""
         path = self.root / "store.json"
         if path.exists():
-            found = read_json(path)["format"]
+            found = read_json(path).get("format")
+            if not isinstance(found, int):
+                raise EnvironmentProblem(f"{path} is not a store's: choose another --root")
             if found > FORMAT:
                 raise EnvironmentProblem(
                     f"{self.root} was written by a newer ekd (format {found}, this one reads "

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ekd.data import Split, normalise
+from ekd.trainer.state import Diverged
 
 CALIBRATION_BINS = 15
 EVALUATION_BATCH = 500
@@ -41,14 +42,19 @@ def infer(net: nn.Module, split: Split, mean: Tensor, std: Tensor) -> Prediction
     parts = []
     for images in torch.split(split.images, EVALUATION_BATCH):
         output = net(normalise(images, mean, std))
-        parts.append((output.logits, output.branches, output.features[-1]))
+        parts.append((output.logits, output.branches, output.pooled))
     net.train(training)
     logits, branches, features = zip(*parts, strict=True)
     return Predictions(torch.cat(logits), torch.cat(branches, dim=1), torch.cat(features))
 
 
 def score(logits: Tensor, branches: Tensor, labels: Tensor) -> Scores:
-    """Score logits [n, K] and branch logits [N, n, K] against labels [n]."""
+    """Score logits [n, K] and branch logits [N, n, K] against labels [n].
+
+    Raises Diverged where the logits are not finite: they have no likelihood.
+    """
+    if not logits.isfinite().all():
+        raise Diverged("the outputs on images that are evaluated are not finite")
     return Scores(
         accuracy=accuracy(logits, labels),
         nll=F.cross_entropy(logits.double(), labels).item(),

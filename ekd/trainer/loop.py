@@ -12,7 +12,7 @@ import torch
 
 from ekd.data import Splits, augment, normalise, order
 from ekd.methods import Batch, Objective
-from ekd.spec import Run
+from ekd.spec import EnvironmentProblem, Run
 from ekd.store import RunFolder
 from ekd.streams import generator, stream_seed
 from ekd.trainer import optimizer
@@ -42,11 +42,18 @@ class Task:
 
 
 def begin(task: Task, objective: Objective) -> tuple[State, int | None]:
-    """Start a training, or take up its checkpoint; then give that one's threads as well."""
+    """Start a training, or take up its checkpoint; then give that one's threads as well.
+
+    Raises EnvironmentProblem where the history lacks epochs that the checkpoint has behind it.
+    """
     state = State(objective, optimizer.build(objective, task.run.recipe))
     content = task.folder.read_checkpoint()
     threads = state.restore(content) if content else None
-    task.folder.cut_history(state.epoch)
+    if task.folder.cut_history(state.epoch) != state.epoch:
+        raise EnvironmentProblem(
+            f"{task.folder.path}/history.jsonl lacks epochs that were trained: delete "
+            f"{task.folder.path} to train that run again"
+        )
     return state, threads
 
 

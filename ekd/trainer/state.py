@@ -57,11 +57,12 @@ class State:
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
 
     def check_finite(self) -> None:
-        """Raise Diverged where the loss or a trained weight is not finite."""
+        """Raise Diverged where the loss, a trained weight or a network's statistic is not finite."""
         loss = self.sums.get("loss")
         if loss is not None and not loss.isfinite():
             raise Diverged(f"the loss is {loss.item()} in epoch {self.epoch + 1}")
-        if not all(p.isfinite().all() for p in self.objective.parameters()):
+        statistics = (b for _, net in self.objective.nets() for b in net.buffers())
+        if not all(t.isfinite().all() for t in (*self.objective.parameters(), *statistics)):
             raise Diverged(f"a weight is not finite after epoch {self.epoch}, step {self.step}")
 
     def to_bytes(self) -> bytes:

@@ -1,0 +1,71 @@
+"""What a scale does to one cell, and how that is said."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ekd.spec.exhibit import Scale
+from ekd.spec.fields import Values, flattened, lookup, merged
+from ekd.spec.resolve import teachers_of
+from ekd.spec.values import KNOWN
+
+WHOLE = {"data": {"fraction": 1.0}}
+"""What a cell says that names no fraction."""
+
+
+def changes(values: Values, scale: Scale) -> Values:
+    """Give by dotted path what a scale puts in place of single values."""
+    found: Values = {}
+    fraction = values.get("data", {}).get("fraction", 1.0)
+    if scale.fractions and isinstance(fraction, float):
+        found["data.fraction"] = _nearest_of(scale.fractions, fraction)
+    branches = values.get("student", {}).get("branches", 1)
+    if scale.branches and isinstance(branches, int):
+        branches = int(_nearest_of(scale.branches, branches))
+        found["student.branches"] = branches
+    if scale.max_depth:
+        found["student.arch"] = _cut(
+            values.get("student", {}).get("arch", "resnet8"), scale.max_depth
+        )
+        if "teachers" in values:
+            teachers = teachers_of(values)[:branches] if scale.branches else teachers_of(values)
+            found["teachers"] = [_cut(arch, scale.max_depth) for arch in teachers]
+    return found
+
+
+def _nearest_of(options: tuple[float, ...], value: float) -> float:
+    return min(sorted(options), key=lambda option: round(abs(option - value), 9))
+
+
+def _cut(arch: Any, max_depth: int) -> Any:
+    digits = str(arch).removeprefix("resnet")
+    return f"resnet{max_depth}" if digits.isdigit() and int(digits) > max_depth else arch
+
+
+def replacements(own: Values, full: Values, shrunk: Values) -> dict[str, str]:
+    """Say "3 in place of 7" for each field of `own` that the scale changed, by the old value."""
+    phrases = {}
+    full, shrunk = merged(WHOLE, full), merged(WHOLE, shrunk)
+    for path, _ in flattened(own):
+        section = path.partition(".")[0]
+        if section not in ("student", "data"):
+            continue
+        old = shown_value(path, lookup(full, path))
+        data = shrunk.get("data", {})
+        new = shown_value(
+            path, lookup(shrunk, path if path != "data.path" or "path" in data else "data.name")
+        )
+        if old != new:
+            phrases[old] = f"{new} in place of {old}"
+    return phrases
+
+
+def shown_value(path: str, value: Any) -> str:
+    """Write a field's value as a heading says it."""
+    if path == "data.fraction" and isinstance(value, int | float):
+        return f"{100 * value:g} %"
+    if path == "data.name" and isinstance(value, str) and value in KNOWN:
+        return KNOWN[value].title
+    if path == "student.arch":
+        return str(value).replace("resnet", "ResNet")
+    return str(value)
