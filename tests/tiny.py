@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ekd.data import load
-from ekd.methods import discover
+from ekd.methods import Objective, discover
 from ekd.spec import Data, Model, Parent, Recipe, Run
 from ekd.store import RunFolder, Store
 from ekd.trainer import Saver, Task, begin, build, finish, train
@@ -74,6 +74,11 @@ def ekd(source: Data, teachers: int = 1, seed: int = 0, **fields: Any) -> Run:
     return plain(source, seed, **fields).model_copy(update=changes)
 
 
+def run_of(path: Path, fields: dict[str, Any] | None = None, **recipe: Any) -> Run:
+    """A plain run on the .npz at `path`, with other fields of data and recipe."""
+    return plain(data(path, **(fields or {})), **recipe)
+
+
 def task(run: Run, store: Store) -> Task:
     return Task(run, load(run.data, store.root), store.folder(run))
 
@@ -87,6 +92,14 @@ def epochs(
     state, _ = begin(started, build(run, CLASSES, store))
     yield from train(started, state, Saver(started.folder, between, inside))
     finish(started, state)
+
+
+def driven(run: Run, store: Store, objective: Objective) -> tuple[Task, list[dict[str, Any]]]:
+    """Train an objective of the test's own to the end; give the history's lines."""
+    started = task(run, store)
+    started.folder.write_spec(run.resolved())
+    state, _ = begin(started, objective)
+    return started, list(train(started, state, Saver(started.folder)))
 
 
 def trained(run: Run, store: Store) -> RunFolder:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import click
+
+from ekd.cli.train import Options
 from ekd.engines import choose_device, describe, duration, prepare
 from ekd.plan import flatten, hours, progress, sheets, without_sharing
 from ekd.store import Request, Store
 from ekd.trainer import measured_speed
 
 
-def plan_object(request: Request, options: dict[str, Any]) -> dict[str, Any]:
+def show_plan(request: Request, options: Options) -> None:
+    """Print the plan as text, or as one JSON object."""
+    found = plan_object(request, options)
+    click.echo(json.dumps(found, indent=1) if options.json_ else plan_text(found))
+
+
+def plan_object(request: Request, options: Options) -> dict[str, Any]:
     """Give the plan as plain JSON values; nothing is written."""
     prepare()
-    data_root = options["data_root"]
+    data_root = options.data_root
     laid_out = sheets(request, data_root)
-    plan = flatten(laid_out, options["only"] == "teachers")
-    store = Store(options["root"])
+    plan = flatten(laid_out, options.only == "teachers")
+    store = Store(options.root)
     states = progress(plan, store)
-    speed = measured_speed(choose_device(options["device"]))
+    speed = measured_speed(choose_device(options.device))
     runs = [
         {
             "key": entry.run.key,

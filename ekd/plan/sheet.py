@@ -69,8 +69,6 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
 def _overridden(grid: Grid, overrides: list[tuple[str, str, object]]) -> Grid:
     cells = grid.cells
     for text, field, value in overrides:
-        if field == "data.path":
-            value = str(Path(str(value)).resolve())
         cells = {
             place: cell.with_layer(f"-s {text}", nested(field, value))
             if has_field(cell.values, field, discover())

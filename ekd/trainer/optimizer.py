@@ -12,7 +12,7 @@ def learning_rate(recipe: Recipe, epoch: int, epochs: int) -> float:
 
     Sec. 4.2: "0.01 which was divided by 10 at 50% and 75% of the total number of epochs".
     """
-    passed = sum(epoch >= round(milestone * epochs) for milestone in recipe.milestones)
+    passed = sum(epoch >= round(m * epochs, 9) for m in recipe.milestones)
     return recipe.lr * recipe.lr_factor**passed
 
 

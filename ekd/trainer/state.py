@@ -57,7 +57,7 @@ class State:
         self.epoch, self.step, self.sums, self.seconds = self.epoch + 1, 0, {}, 0.0
 
     def check_finite(self) -> None:
-        """Raise Diverged where the loss, a trained weight or a network's statistic is not finite."""
+        """Raise Diverged where the loss, a weight or a BatchNorm statistic is not finite."""
         loss = self.sums.get("loss")
         if loss is not None and not loss.isfinite():
             raise Diverged(f"the loss is {loss.item()} in epoch {self.epoch + 1}")

@@ -1,0 +1,57 @@
+"""What `ekd-run --list` and `--describe` show."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ekd.spec.load import exhibit_names, exhibit_path, load_exhibit, scales
+
+
+def listing() -> dict[str, dict[str, str]]:
+    """Give the titles of all exhibits and what each scale is for."""
+    titles = {name: load_exhibit(exhibit_path(name)).title for name in exhibit_names()}
+    return {"exhibits": titles, "scales": {n: scale.description for n, scale in scales().items()}}
+
+
+def listing_text(found: dict[str, dict[str, str]]) -> str:
+    """Lay the listing out as text."""
+    lines = [f"{name:8} {title}" for name, title in found["exhibits"].items()]
+    lines += ["", *(f"--scale {name:8} {text}" for name, text in found["scales"].items())]
+    return "\n".join(lines)
+
+
+def description(name: str) -> dict[str, Any]:
+    """Explain every field of a method, or of recipe, data or student; SpecError for others."""
+    from ekd.methods import discover
+    from ekd.spec import Data, Frozen, Model, Recipe, SpecError, nearest
+
+    parts: dict[str, type[Frozen]] = {
+        "recipe": Recipe,
+        "data": Data,
+        "student": Model,
+        **discover(),
+    }
+    if name not in parts:
+        raise SpecError(
+            f"nothing to describe by the name {name!r}{nearest(name, parts)}; there "
+            f"are {', '.join(parts)}"
+        )
+    part = parts[name]
+    fields = {
+        field: {"text": " ".join((info.description or "").split())}
+        | ({} if info.is_required() else {"default": info.default})
+        for field, info in part.model_fields.items()
+    }
+    readings = {key: dict(value) for key, value in getattr(part, "readings", {}).items()}
+    return {"name": name, "about": part.__doc__, "fields": fields, "readings": readings}
+
+
+def description_text(found: dict[str, Any]) -> str:
+    """Lay a description out as text."""
+    lines = [f"{found['name']}: {found['about']}"]
+    for field, told in found["fields"].items():
+        default = f" = {json.dumps(told['default'])}" if "default" in told else ""
+        lines += ["", f"{field}{default}", f"    {told['text']}"]
+    lines += [f"\nreadings.name = {json.dumps(k)}: {v}" for k, v in found["readings"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""What `ekd-run` does with a request: plan it, train it, tell how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from ekd.engines import Console, Engine, all_done, choose_device, describe, prepare
+from ekd.plan import Planned, Progress, flatten, sheets
+from ekd.spec.fields import assignment
+from ekd.store import Request, Store
+from ekd.tracking import Mirror, resolve_mode
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `ekd-run`, by their names there."""
+
+    scale: str
+    overrides: tuple[str, ...]
+    where: tuple[str, ...]
+    only: str | None
+    plan: bool
+    retry: bool
+    root: Path
+    data_root: Path
+    device: str
+    wandb: str | None
+    json_: bool
+
+
+def request_of(
+    exhibits: tuple[str, ...], seeds: tuple[int, ...] | None, options: Options
+) -> Request:
+    """Make the request, with absolute paths so that it means the same from any folder."""
+    return Request(
+        exhibits=tuple(_absolute(name) if name.endswith(".toml") else name for name in exhibits),
+        scale=options.scale,
+        overrides=tuple(_with_absolute_path(text) for text in options.overrides),
+        seeds=seeds,
+        where=options.where,
+    )
+
+
+def train(request: Request, options: Options) -> bool:
+    """Train what a request needs and is not done; tell whether all of it is done now."""
+    prepare()
+    mode = resolve_mode(options.wandb, os.environ)
+    device = choose_device(options.device)
+    plan = flatten(sheets(request, options.data_root), options.only == "teachers")
+    store = Store(options.root).open()
+    store.add_request(request)
+    console = Console(len(plan), describe)
+    mirror = Mirror(store.root, mode)
+    tags = (options.scale, *(Path(name).stem for name in request.exhibits))
+    engine = Engine(store, options.data_root, device, mirror, console, tags, options.retry)
+    try:
+        states = engine.execute(plan)
+    finally:
+        for trouble in mirror.close():
+            console.say(f"W&B: {trouble}")
+    _tell(request, options, plan, states)
+    return all_done(states.values())
+
+
+def _tell(
+    request: Request, options: Options, plan: list[Planned], states: dict[str, Progress]
+) -> None:
+    found = list(states.values())
+    summary = ", ".join(f"{found.count(state)} {state}" for state in dict.fromkeys(found))
+    root = [] if options.root == Path("runs") else ["--root", str(options.root)]
+    report = shlex.join(["ekd-report", *request.exhibits, *root])
+    click.echo(f"{len(plan)} runs: {summary}. To see them: {report}", err=options.json_)
+    if options.json_:
+        runs = [{"key": entry.run.key, "state": states[entry.run.key]} for entry in plan]
+        click.echo(json.dumps({"root": str(options.root), "runs": runs}, indent=1))
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).resolve())
+
+
+def _with_absolute_path(text: str) -> str:
+    field, value = assignment(text)
+    return f"{field}={_absolute(str(value))}" if field == "data.path" else text

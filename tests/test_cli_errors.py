@@ -1,0 +1,98 @@
+"""What ekd-run says, and ends with, where something is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Run
+
+WRONG = [
+    (["table9"], "no exhibit 'table9' (did you mean 'table"),
+    (["nowhere.toml"], "nowhere.toml: give the path of a spec"),
+    (["SPEC", "--scale", "papr"], "did you mean 'paper'?"),
+    (["SPEC", "-s", "recipe.epochs"], "expected field=value"),
+    (["SPEC", "-s", "recipe.epoch=3"], "did you mean 'recipe.epochs'?"),
+    (["SPEC", "-s", "recipe.epochs=three"], "-s recipe.epochs"),
+    (["SPEC", "-s", "recipe.epochs=0"], "-s recipe.epochs"),
+    (["SPEC", "-s", "method.temperatur=3"], "did you mean 'method.temperature'?"),
+    (["SPEC", "--where", "student.branches"], "--where"),
+    (["SPEC", "--where", "student.branch=1"], "did you mean 'student.branches'?"),
+    (["SPEC", "--where", "student.branches=7"], "no cell matches"),
+    (["SPEC", "--where", "student.branches<=three"], "cannot be compared"),
+    (["SPEC", "--seeds", "4-1"], "--seeds 4-1"),
+    (["SPEC", "--seeds", "a"], "--seeds a"),
+    (["SPEC", "--seeds", ""], "--seeds"),
+    (["SPEC", "--only", "students"], "students"),
+    (["SPEC", "--device", "tpu"], "tpu"),
+    (["SPEC", "--wandb", "on"], "--wandb is 'on'"),
+    (["SPEC", "--nonsense"], "--nonsense"),
+    ([], "name an exhibit"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
+def test_a_wrong_use_ends_with_2_before_the_store_is_touched(
+    ekd_run: Run, spec: str, arguments: list[str], text: str
+) -> None:
+    before = sorted(Path().rglob("*"))
+    ended = ekd_run(*[spec if part == "SPEC" else part for part in arguments])
+    assert ended.code == 2
+    assert text in ended.err
+    assert ended.out == ""
+    assert "Traceback" not in ended.err
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_trouble_with_the_data_ends_with_4(ekd_run: Run, spec: str, tiny_npz: Path) -> None:
+    Path(spec).write_text(Path(spec).read_text().replace(str(tiny_npz), "/nowhere/x.npz"))
+    ended = ekd_run(spec)
+    assert ended.code == 4
+    assert ended.err.startswith("Error: data.path '/nowhere/x.npz' is missing")
+    assert ended.err.count("\n") == 1
+    assert not Path("runs").exists()
+
+
+def test_a_store_that_is_newer_or_cannot_be_written_ends_with_4(ekd_run: Run, spec: str) -> None:
+    Path("new").mkdir()
+    Path("new/store.json").write_text('{"format": 99}')
+    ended = ekd_run(spec, "--root", "new")
+    assert (ended.code, ended.err.count("\n")) == (4, 1)
+    assert "newer ekd" in ended.err
+    Path("file").touch()
+    ended = ekd_run(spec, "--root", "file/runs")
+    assert (ended.code, ended.err.count("\n")) == (4, 1)
+    assert "cannot write" in ended.err
+
+
+NAMED = """
+title = "Named"
+kind = "table"
+[run]
+data = { name = "digits", resolution = 8 }
+recipe = { epochs = 1, batch_size = 16 }
+[[rows]]
+label = "1"
+[[columns]]
+label = "plain"
+"""
+
+
+def test_other_data_under_a_known_name_end_with_4(ekd_run: Run) -> None:
+    Path("named.toml").write_text(NAMED)
+    for seed, folder in enumerate(("one", "two")):
+        Path(folder).mkdir()
+        noise = np.random.default_rng(seed)
+        np.savez(
+            f"{folder}/digits.npz",
+            train_images=noise.integers(0, 256, (20, 8, 8, 3), dtype=np.uint8),
+            train_labels=np.arange(20) % 10,
+            test_images=noise.integers(0, 256, (10, 8, 8, 3), dtype=np.uint8),
+            test_labels=np.arange(10),
+        )
+    assert ekd_run("named.toml", "--data-root", "one").code == 0
+    ended = ekd_run("named.toml", "--data-root", "two", "--seeds", "1")
+    assert ended.code == 4
+    assert "digits here has the fingerprint" in ended.err
+    assert ekd_run("named.toml", "--data-root", "two", "--root", "other").code == 0

@@ -1,0 +1,85 @@
+"""What the README shows works as it stands there."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import ekd.methods
+from ekd.cli.run import command
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+QUICK = ["--wandb", "disabled", "-s", "recipe.epochs=1", "-s", "data.resolution=8"]
+
+
+def block(language: str) -> str:
+    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """The README's spec beside a folder of three classes of tiny pictures."""
+    pixels = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for name in ("daisy", "rose", "tulip"):
+            folder = tmp_path / "flowers" / split / name
+            folder.mkdir(parents=True)
+            for number in range(4):
+                picture = pixels.integers(0, 256, (9, 12, 3), dtype=np.uint8)
+                Image.fromarray(picture).save(folder / f"{number}.png")
+    (tmp_path / "my.toml").write_text(block("toml"), encoding="utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def dropped_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The README's method as a file that methods are looked for in."""
+    folder = tmp_path / "methods"
+    folder.mkdir()
+    (folder / "hinton.py").write_text(block("python"), encoding="utf-8")
+    monkeypatch.setattr(ekd.methods, "__path__", [*ekd.methods.__path__, str(folder)])
+    ekd.methods.discover.cache_clear()
+    yield
+    ekd.methods.discover.cache_clear()
+
+
+def run(folder: Path, *options: str) -> dict[str, list[dict[str, str]]]:
+    arguments = [str(folder / "my.toml"), "--root", str(folder / "runs"), "--json"]
+    places = ["--data-root", str(folder / "data")]
+    done = CliRunner().invoke(command, [*arguments, *places, *QUICK, *options])
+    assert done.exit_code == 0, done.output
+    found: dict[str, list[dict[str, str]]] = json.loads(done.stdout)
+    return found
+
+
+def test_the_spec_of_about_ten_lines_trains_on_an_image_folder(flowers: Path) -> None:
+    assert len(block("toml").splitlines()) <= 11
+    found = run(flowers)
+    assert len(found["runs"]) == 5  # plain, ekd, and three teachers
+    methods = [
+        json.loads((flowers / "runs" / entry["key"] / "spec.json").read_text())["method"]
+        for entry in found["runs"]
+    ]
+    assert sorted(method["name"] for method in methods) == ["ekd", *["plain"] * 4]
+
+
+@pytest.mark.usefixtures("dropped_method")
+def test_a_method_dropped_as_one_file_is_found_and_trains(flowers: Path) -> None:
+    if "hinton" in [path.stem for path in Path(ekd.methods.__file__).parent.glob("*.py")]:
+        pytest.skip("the suite has a method of this name now")
+    options = ["-s", "method.name=hinton", "-s", "teachers=T1", "-s", "student.branches=1"]
+    found = run(flowers, *options)
+    histories = [(flowers / "runs" / e["key"] / "history.jsonl").read_text() for e in found["runs"]]
+    assert any('"kl"' in history for history in histories)
+    assert '"temperature": 4.0' in "".join(
+        (flowers / "runs" / e["key"] / "spec.json").read_text() for e in found["runs"]
+    )
