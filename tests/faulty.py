@@ -11,6 +11,7 @@ from torch import Tensor
 from ekd.methods import Batch, Method, Objective
 from ekd.methods.plain import PlainObjective
 from ekd.models import CompNet
+from ekd.spec import Run
 
 
 @final
@@ -19,6 +20,9 @@ class Faulty(Method):
 
     broken: str = ""
     diverges: bool = False
+
+    def teacher_count(self, run: Run) -> int | None:
+        return 0
 
     def objective(self, student: CompNet, teachers: Sequence[CompNet]) -> Objective:
         return FaultyObjective(student, Path(self.broken), self.diverges)

@@ -15,6 +15,8 @@ title = "A & B <script>alert('title')</script>"
 kind = "table"
 seeds = [0]
 compare = ["two"]
+cost_classes = 10
+cost_resolution = 32
 assumptions = ["<b>bold</b> is text here"]
 [run]
 data.name = "digits"

@@ -147,7 +147,7 @@ def test_only_teachers_trains_what_others_learn_from(ekd_run: Run, spec: str) ->
     ended = ekd_run(spec, "--only", "teachers")
     assert (ended.code, ended.out) == (
         0,
-        f"1 runs: 1 done. To see them: ekd-report {Path(spec).resolve()}\n",
+        f"1 run: 1 done. To see them: ekd-report {Path(spec).resolve()}\n",
     )
     assert set(tiny.two_runs(Path("runs"))) == {"plain"}
 

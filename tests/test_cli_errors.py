@@ -96,3 +96,41 @@ def test_other_data_under_a_known_name_end_with_4(ekd_run: Run) -> None:
     assert ended.code == 4
     assert "digits here has the fingerprint" in ended.err
     assert ekd_run("named.toml", "--data-root", "two", "--root", "other").code == 0
+
+
+def test_missing_data_stop_only_the_runs_that_need_them(ekd_run: Run) -> None:
+    other = '[[columns]]\nlabel = "missing"\nset = { data.name = "tiny-imagenet" }\n'
+    Path("two.toml").write_text(NAMED.replace("[[columns]]", other + "[[columns]]", 1))
+    ended = ekd_run("two.toml")
+    assert ended.code == 4
+    assert "2 runs: 1 missing, 1 done" in ended.out
+    assert ended.err.splitlines()[-1].startswith("Error: 1 run cannot start: Tiny ImageNet")
+
+
+def test_nothing_to_teach_is_said(ekd_run: Run) -> None:
+    Path("named.toml").write_text(NAMED)
+    ended = ekd_run("named.toml", "--only", "teachers")
+    assert (ended.code, ended.err) == (
+        2, "Error: --only teachers: nothing here learns from another run\n",
+    )  # fmt: skip
+
+
+def test_an_override_may_be_of_the_method_that_another_one_chooses(ekd_run: Run) -> None:
+    Path("named.toml").write_text(NAMED)
+    texts = ["method.name=ekd", "method.beta=0.25", "teachers=resnet8"]
+    options = [part for text in texts for part in ("-s", text)]
+    ended = ekd_run("named.toml", "--plan", "--json", *options)
+    assert '"beta": 0.25' in ended.out
+    assert ended.code == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["recipe.name=paper", "readings.name=torch2019", "teachers=resnet14", "teachers=T1"]
+)
+def test_where_meets_defaults_and_teachers_by_any_name(ekd_run: Run, text: str) -> None:
+    spec = NAMED.replace(
+        'label = "1"', 'label = "1"\nset = { method.name = "ekd", teachers = "T1" }'
+    )
+    Path("named.toml").write_text(spec)
+    ended = ekd_run("named.toml", "--plan", "--where", text)
+    assert (ended.code, ended.err) == (0, "")

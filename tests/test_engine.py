@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from faulty import Faulty
 from ekd.engines import Console, Engine, all_done
 from ekd.plan import Planned, generation, lineage
 from ekd.spec import EnvironmentProblem, Parent, Run
-from ekd.store import Store, acquire
+from ekd.store import Lease, Store, acquire
+from ekd.store.lease import Holder
 from ekd.tracking import Mirror
 
 
@@ -72,7 +74,7 @@ def test_a_run_tells_where_its_numbers_come_from(tiny_npz: Path, tmp_path: Path)
     assert session["threads"] == 1
     assert session["versions"]["torch"] == torch.__version__
     assert session["start"] <= session["stop"]
-    assert folder.spec() == run.resolved()
+    assert json.loads((folder.path / "spec.json").read_text()) == run.resolved()
 
 
 def failing(source: Any, broken: Path, *, diverges: bool = False) -> list[Run]:
@@ -117,21 +119,40 @@ def test_what_another_process_just_failed_is_not_tried_without_retry(
     run = tiny.plain(tiny.data(tiny_npz), epochs=1)
     chosen = engine(tmp_path)
     chosen.store.folder(run).write_failure("failed", "elsewhere", "")
-    assert chosen._attempt(Planned(run, ("test",), False), 1) == "trained"
+    assert chosen._attempt(Planned(run, ("test",), False)) == "trained"
     assert chosen.store.folder(run).failure()["message"] == "elsewhere"
 
 
-def test_trouble_with_the_environment_ends_the_whole_execution(
-    tiny_npz: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_teacher_stops_its_students_alone(tiny_npz: Path, tmp_path: Path) -> None:
     run = tiny.ekd(tiny.data(tiny_npz), 1, epochs=1)
-    teacher = run.teachers[0].run
+    teacher, other = run.teachers[0].run, tiny.plain(tiny.data(tiny_npz), 7, epochs=1)
     execute(tmp_path, plan_of(teacher))
     weights = Store(tmp_path).folder(teacher).path / "weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
-    with pytest.raises(EnvironmentProblem, match="missing or damaged"):
-        execute(tmp_path, plan_of(run))
-    assert Store(tmp_path).folder(run).status() == "missing"  # the lease was given back
+    chosen = engine(tmp_path)
+    states = chosen.execute(plan_of(run, other))
+    assert (states[run.key], states[other.key]) == ("missing", "done")  # the lease was given back
+    assert isinstance(chosen.unavailable[run.key], EnvironmentProblem)
+    assert "missing or damaged" in str(chosen.unavailable[run.key])
+
+
+def test_a_run_taken_over_by_another_process_is_left_to_it(
+    tiny_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.plain(tiny.data(tiny_npz), epochs=3)
+    lost = []
+
+    class Lost(Lease):
+        def __init__(self, path: Path, holder: Holder) -> None:
+            super().__init__(path, holder)
+            self.lost = not lost  # the first time only, as if this process had been suspended
+            lost.append(self)
+
+    monkeypatch.setattr("ekd.store.lease.Lease", Lost)
+    states, said = execute(tmp_path, plan_of(run))
+    assert states == ["done"]
+    assert "goes on in another process" in said
+    assert [line["epoch"] for line in Store(tmp_path).folder(run).history()] == [1, 2, 3]
 
 
 def test_a_run_that_another_process_holds_is_waited_for(

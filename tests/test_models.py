@@ -18,9 +18,9 @@ from ekd.models import (
     SplitBatchNorm2d,
     TeachNet,
     combined,
-    depth_of,
     initialise,
 )
+from ekd.spec import depth_of
 from ekd.streams import generator
 
 COMBINES: tuple[Combine, ...] = get_args(Combine)
@@ -46,16 +46,15 @@ def test_the_depth_is_in_the_name(arch: str, depth: int) -> None:
 @pytest.mark.parametrize(
     ("arch", "told"),
     [
-        ("resnet18", r"resnet14, resnet20\)"),
-        ("resnet2", r"\(nearest: resnet8\)"),
-        ("resnet7", r"\(nearest: resnet8\)"),
-        ("resnet111", r"resnet110, resnet116\)"),
+        ("resnet18", "resnet14 and resnet20"),
+        ("resnet2", "resnet8 and resnet14"),
+        ("resnet7", "resnet8 and resnet14"),
+        ("resnet111", "resnet110 and resnet116"),
         ("resnet8x4", "resnet8x4"),
         ("resnet08", "resnet08"),
-        ("resnet", "write resnet8"),
-        ("ResNet8", "write resnet8"),
-        ("vgg16", "write resnet8"),
-        ("resnet8\n", "write resnet8"),
+        ("ResNet8", "6n[+]2"),
+        ("vgg16", "6n[+]2"),
+        ("resnet8\n", "6n[+]2"),
     ],
 )
 def test_another_name_is_refused_with_the_nearest(arch: str, told: str) -> None:

@@ -106,13 +106,17 @@ def test_all_pairing_takes_any_number_of_teachers_but_none() -> None:
         ("T6-T7", ["resnet56", "resnet110"]),
         ("resnet14, T3", ["resnet14", "resnet26"]),
         ('["T7", "resnet8"]', ["resnet110", "resnet8"]),
-        ("T1, T1", ["resnet14", "resnet14"]),
     ],
 )
 def test_teachers_are_named_by_range_architecture_or_list(written: str, archs: list[str]) -> None:
     run = derived("data.name=cifar10", "method.name=ekd", "method.pairing=all",
                   f"teachers={written}")  # fmt: skip
     assert [parent.run.student.arch for parent in run.teachers] == archs
+
+
+def test_a_teacher_named_twice_is_refused() -> None:
+    with pytest.raises(FieldError, match="resnet14 stands twice"):
+        derived("data.name=cifar10", "method.name=ekd", "method.pairing=all", "teachers=T1,T1")
 
 
 # What a method settles or refuses

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 import subprocess
@@ -9,10 +10,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from filled_store import fail, finish, own_spec, requested
+from filled_store import fail, finish, measured, own_spec, requested
 
 from ekd.report import collect
 from ekd.report.page import Head, heads, page, signed
+from ekd.spec import Parent
 from ekd.spec.exhibit import Column
 from ekd.spec.grid import Heading
 from ekd.store import Store
@@ -127,6 +129,65 @@ def test_the_details_tell_where_a_number_comes_from(table: str) -> None:
         "versions torch 9.9",
     ):
         assert said in text
+
+
+OWN_SPEC = """
+title = "Mine"
+kind = "table"
+compare = ["one"]
+run.data.name = "digits"
+[[rows]]
+label = "one"
+[[rows]]
+label = "two"
+set = { student.branches = 2 }
+[[columns]]
+label = "accuracy"
+"""
+
+
+def test_a_page_explains_only_what_it_shows(table: str, tmp_path: Path) -> None:
+    spec = tmp_path / "own.toml"
+    spec.write_text(OWN_SPEC, encoding="utf-8")
+    sheet = requested(tmp_path, str(spec), scale="paper", seeds=(0, 1))
+    for row, accuracies in enumerate(([90.0], [91.0, 93.0])):
+        for run, accuracy in zip(sheet.runs[row, 0], accuracies, strict=False):
+            finish(tmp_path, run, accuracy)
+    text = visible(rendered(tmp_path, str(spec)))
+    assert "measured : mean test accuracy" in text
+    assert "92.00 ± 12.71 n = 2 +1.00 over one (n = 1)" in text
+    assert "arXiv" not in text
+    legend = text.partition("scale paper")[0]
+    for other in ("the paper", "quoted", "computed", "reproduced", "timed"):
+        assert other not in legend
+    text = visible(table)
+    assert "paper : as printed there" in text
+    assert "ours minus the paper" not in text  # digits stand in place of the paper's data
+    assert "computed from the network's layers" in text
+    assert "arXiv 1909.08097" in text
+    assert "quoted" not in text
+    assert "our interval widened" not in text
+
+
+def test_a_single_seed_has_no_interval_and_no_verdict_beside_it(tmp_path: Path) -> None:
+    sheet = requested(tmp_path, "table1", scale="paper", seeds=(0,))
+    finish(tmp_path, sheet.runs[0, 0][0], 87.61)
+    text = rendered(tmp_path, "table1")
+    assert "87.61 n = 1 paper 87.51 +0.10 missing" in visible(text)
+    assert "verdict" not in text.partition("<tbody>")[2]
+
+
+def test_the_details_name_the_network_that_is_learnt_from(tmp_path: Path) -> None:
+    sheet = requested(tmp_path, "table1")
+    teachers = sheet.runs[1, 1][0]  # two branches with EKD: ResNet14 and ResNet20 beside them
+    (report,) = collect(Store(tmp_path), [], None, tmp_path)
+    cell = measured(report.sections[0], 0, 0)
+    taught = cell.seeds[0].run.model_copy(
+        update={"teachers": (Parent(run=teachers, net="teacher-2"),)}
+    )
+    seed = dataclasses.replace(cell.seeds[0], run=taught)
+    report.sections[0].cells[0, 0] = dataclasses.replace(cell, seeds=(seed,))
+    assert f"{teachers.key} resnet20, its teacher-2" in visible(page(report))
 
 
 def test_assumptions_are_listed(table: str) -> None:

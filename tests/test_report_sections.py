@@ -46,6 +46,48 @@ def test_an_override_of_another_exhibits_field_is_none_here(tmp_path: Path) -> N
     assert sections(tmp_path, "table1")[0].overrides == ("method.temperature=4.0",)
 
 
+PLAIN_SPEC = """
+title = "Plain"
+kind = "table"
+run.data.name = "digits"
+[[rows]]
+label = "ours"
+[[columns]]
+label = "accuracy"
+"""
+
+
+def plain_spec(folder: Path) -> str:
+    path = folder / "plain.toml"
+    path.write_text(PLAIN_SPEC, encoding="utf-8")
+    return str(path)
+
+
+def test_an_override_counts_where_an_earlier_one_makes_room_for_it(tmp_path: Path) -> None:
+    spec = plain_spec(tmp_path)
+    overrides = ("teachers=T1", "method.name=ekd", "method.alpha=0.2")
+    run = requested(tmp_path, spec, overrides=overrides).runs[0, 0][0]
+    (section,) = sections(tmp_path, spec)
+    assert section.overrides == overrides
+    assert section.sheet.runs[0, 0][0].key == run.key
+    assert run.resolved()["method"]["alpha"] == 0.2
+
+
+def test_overrides_that_come_to_the_same_are_one_section(tmp_path: Path) -> None:
+    spec = plain_spec(tmp_path)
+    requested(tmp_path, spec, overrides=("recipe.epochs=5", "recipe.lr=0.1"), seeds=(0,))
+    requested(tmp_path, spec, overrides=("recipe.lr=0.1", "recipe.epochs=5"), seeds=(1,))
+    requested(tmp_path, spec, overrides=("recipe.epochs=5", "recipe.epochs=6"))
+    requested(tmp_path, spec, overrides=("recipe.epochs=6", "recipe.epochs=5"))
+    found = {s.overrides: s.sheet.runs[0, 0][-1] for s in sections(tmp_path, spec)}
+    shown = [(o, run.recipe.epochs, run.seed) for o, run in found.items()]
+    assert shown == [
+        (("recipe.epochs=5", "recipe.lr=0.1"), 5, 1),
+        (("recipe.epochs=5", "recipe.epochs=6"), 6, 0),
+        (("recipe.epochs=6", "recipe.epochs=5"), 5, 0),
+    ]
+
+
 def test_the_csv_has_a_line_per_cell(tmp_path: Path) -> None:
     sheet = requested(tmp_path, "table1", seeds=(0, 1))
     for run, accuracy in zip(sheet.runs[1, 0], (87.5, 87.62), strict=True):
@@ -136,6 +178,36 @@ def test_an_empty_store_is_one_sentence_and_nothing_is_made(
     assert said.err.startswith("Error: nothing was requested in")
     assert said.err.count("\n") == 1
     assert not root.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_its_option(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    requested(tmp_path, plain_spec(tmp_path))
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "pages"
+    options = ["ekd-report", "--root", str(tmp_path), "--out", str(out)]
+    monkeypatch.setattr(sys, "argv", options)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    said = capsys.readouterr().err
+    assert stopped.value.code == 4
+    assert said.startswith(f"Error: cannot write to {out}: Not a directory: ")
+    assert said.endswith("choose another --out\n")
+    assert "--root" not in said
+
+
+def test_an_interrupt_ends_with_3(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "argv", ["ekd-report"])
+    monkeypatch.setattr("ekd.report.collect", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert (stopped.value.code, capsys.readouterr().err.strip()) == (3, "interrupted")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ekd.methods import discover
 from ekd.plan import derive, sheets
-from ekd.spec import Data, MethodFields, Model, Parent, Recipe, Run, values
+from ekd.spec import Data, MethodFields, Model, Parent, Recipe, Run, depth_of, values
 from ekd.spec.fields import assignment, merged, nested
 from ekd.spec.values import Frozen, added_later
 from ekd.store import Request
@@ -246,18 +246,9 @@ def test_a_run_cannot_be_changed_and_refuses_what_it_does_not_know() -> None:
         run(seed=True)
 
 
-@pytest.mark.parametrize("combine", ["sum", "mean", "probability"])
-def test_one_branch_has_one_key_however_it_would_be_combined(combine: str) -> None:
-    model = Model.model_validate({"branches": 1, "combine": combine})
-    assert model == Model()
-    assert run(student=model).key == run(student=Model()).key
-    with pytest.raises(ValidationError):
-        Model.model_validate({"combine": "smu"})
-
-
 @pytest.mark.parametrize("arch", ["resnet8", "resnet14", "resnet110"])
 def test_the_depth_is_read_from_the_name(arch: str) -> None:
-    assert Model(arch=arch).depth == int(arch[6:])
+    assert depth_of(Model(arch=arch).arch) == int(arch[6:])
 
 
 @pytest.mark.parametrize(
@@ -274,3 +265,10 @@ def test_a_copy_with_other_values_has_its_own_key() -> None:
     after = before.model_copy(update={"recipe": RECIPE.model_copy(update={"epochs": 6})})
     assert after.key not in keys
     assert after.group not in keys
+
+
+def test_a_methods_own_numerics_change_only_its_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = run().key, run(method=discover()["plain"]()).key
+    monkeypatch.setattr(discover()["ekd"], "numerics", 2)
+    assert run().key != before[0]
+    assert run(method=discover()["plain"]()).key == before[1]

@@ -111,8 +111,8 @@ def test_a_budget_of_steps_makes_up_for_a_smaller_set(tiny_npz: Path, store: Sto
     fields = {"fraction": 0.3, "sampling": "iid"}
     by_epochs = tiny.run_of(tiny_npz, fields, epochs=2)
     by_steps = tiny.run_of(tiny_npz, fields, epochs=2, budget="steps")
-    assert tiny.task(by_epochs, store).epochs == 2
-    assert tiny.task(by_steps, store).epochs == 7  # 2 / 0.3, rounded up
+    assert by_epochs.epochs == 2
+    assert by_steps.epochs == 7  # 2 / 0.3, rounded up
     lines = tiny.trained(by_steps, store).history()
     assert len(lines) == 7
     assert [line["lr"] for line in lines] == pytest.approx([0.01] * 4 + [0.001] * 3)

@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from ekd.cli.train import Options
-from ekd.engines import choose_device, describe, duration, prepare
-from ekd.plan import flatten, hours, progress, sheets, without_sharing
+from ekd.engines import choose_device, counted, duration, prepare
+from ekd.plan import describe, flatten, hours, progress, sheets, without_sharing
 from ekd.store import Request, Store
 from ekd.trainer import measured_speed
 
@@ -64,7 +64,7 @@ def plan_text(plan: dict[str, Any]) -> str:
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
     lines += [
         "",
-        f"{len(states)} runs ({counts}); without sharing they would be "
+        f"{counted(len(states), 'run')} ({counts}); without sharing they would be "
         f"{plan['trainings_without_sharing']}.",
         f"About {duration(3600 * plan['hours'])} at the {plan['macs_per_second'] / 1e9:.1f} "
         "GMAC/s measured here just now; small images and small networks run slower than that.",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import click
@@ -53,16 +52,6 @@ def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str 
 
 def main() -> None:
     """Run the command; every EkdError becomes one sentence and its exit code."""
-    from ekd.spec.errors import EkdError
+    from ekd.cli import exits
 
-    try:
-        command(standalone_mode=False)
-    except EkdError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted", err=True)
-        sys.exit(3)
+    exits.run(command, "interrupted")

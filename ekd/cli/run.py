@@ -11,8 +11,6 @@ from typing import Any
 
 import click
 
-EXIT_FAILED, EXIT_INTERRUPTED = 1, 3
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("exhibits", nargs=-1)
@@ -84,6 +82,7 @@ def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **opti
 
 def _plan_or_train(exhibits: tuple[str, ...], options: dict[str, Any]) -> None:
     seeds = _seeds(options.pop("seeds"))
+    from ekd.cli.exits import FAILED
     from ekd.cli.plan_text import show_plan
     from ekd.cli.train import Options, request_of, train
 
@@ -92,25 +91,15 @@ def _plan_or_train(exhibits: tuple[str, ...], options: dict[str, Any]) -> None:
     if chosen.plan:
         show_plan(request, chosen)
     elif not train(request, chosen):
-        sys.exit(EXIT_FAILED)
+        sys.exit(FAILED)
 
 
 def main() -> None:
     """Run the command; every EkdError becomes one sentence and its exit code."""
-    from ekd.spec.errors import EkdError
+    from ekd.cli import exits
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        command(standalone_mode=False)
-    except EkdError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("\ninterrupted: the same command goes on from here", err=True)
-        sys.exit(EXIT_INTERRUPTED)
+    exits.run(command, "interrupted: the same command goes on from here")
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import click
 
-from ekd.engines import Console, Engine, all_done, choose_device, describe, prepare
-from ekd.plan import Planned, Progress, flatten, sheets
+from ekd.engines import Console, Engine, all_done, choose_device, counted, prepare
+from ekd.plan import Planned, Progress, describe, flatten, sheets
+from ekd.spec import EnvironmentProblem, SpecError
 from ekd.spec.fields import assignment
 from ekd.store import Request, Store
 from ekd.tracking import Mirror, resolve_mode
@@ -48,11 +49,16 @@ def request_of(
 
 
 def train(request: Request, options: Options) -> bool:
-    """Train what a request needs and is not done; tell whether all of it is done now."""
+    """Train what a request needs and is not done; tell whether all of it is done now.
+
+    Raises EnvironmentProblem, after all else is trained, where runs could not start.
+    """
     prepare()
     mode = resolve_mode(options.wandb, os.environ)
     device = choose_device(options.device)
     plan = flatten(sheets(request, options.data_root), options.only == "teachers")
+    if not plan:
+        raise SpecError("--only teachers: nothing here learns from another run")
     store = Store(options.root).open()
     store.add_request(request)
     console = Console(len(plan), describe)
@@ -65,6 +71,11 @@ def train(request: Request, options: Options) -> bool:
         for trouble in mirror.close():
             console.say(f"W&B: {trouble}")
     _tell(request, options, plan, states)
+    if engine.unavailable:
+        reasons = dict.fromkeys(str(error) for error in engine.unavailable.values())
+        raise EnvironmentProblem(
+            f"{counted(len(engine.unavailable), 'run')} cannot start: {'; '.join(reasons)}"
+        )
     return all_done(states.values())
 
 
@@ -73,9 +84,10 @@ def _tell(
 ) -> None:
     found = list(states.values())
     summary = ", ".join(f"{found.count(state)} {state}" for state in dict.fromkeys(found))
-    root = [] if options.root == Path("runs") else ["--root", str(options.root)]
-    report = shlex.join(["ekd-report", *request.exhibits, *root])
-    click.echo(f"{len(plan)} runs: {summary}. To see them: {report}", err=options.json_)
+    places = [] if options.root == Path("runs") else ["--root", str(options.root)]
+    places += [] if options.data_root == Path("data") else ["--data-root", str(options.data_root)]
+    report = shlex.join(["ekd-report", *request.exhibits, *places])
+    click.echo(f"{counted(len(plan), 'run')}: {summary}. To see them: {report}", err=options.json_)
     if options.json_:
         runs = [{"key": entry.run.key, "state": states[entry.run.key]} for entry in plan]
         click.echo(json.dumps({"root": str(options.root), "runs": runs}, indent=1))

@@ -1,7 +1,7 @@
 """Engines: who trains the runs of a plan."""
 
-from ekd.engines.console import Console, duration
-from ekd.engines.local import Engine, all_done, describe
+from ekd.engines.console import Console, counted, duration
+from ekd.engines.local import Engine, all_done
 from ekd.engines.process import choose_device, prepare
 
-__all__ = ["Console", "Engine", "all_done", "choose_device", "describe", "duration", "prepare"]
+__all__ = ["Console", "Engine", "all_done", "choose_device", "counted", "duration", "prepare"]

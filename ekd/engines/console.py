@@ -72,3 +72,8 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def counted(number: int, noun: str) -> str:
+    """Write a number of things as 1 run or 3 runs."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")

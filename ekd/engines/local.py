@@ -13,16 +13,20 @@ from typing import Literal
 import torch
 
 from ekd.data import Splits, load
-from ekd.engines.console import Console
+from ekd.engines.console import Console, counted
 from ekd.engines.process import now, session
-from ekd.plan import Planned, Progress, progress
+from ekd.plan import Planned, Progress, describe, lineage, progress
 from ekd.spec import Data, EkdError, Run, SpecError
-from ekd.store import RunFolder, Store, acquire
+from ekd.store import Lease, RunFolder, Store, acquire
 from ekd.tracking import About, Mirror
 from ekd.trainer import Diverged, Saver, Task, begin, build, finish, train
 
 WAIT_SECONDS = 0.5
 Attempt = Literal["trained", "held"]
+
+
+class LeaseLost(Exception):
+    """Another process took the run over while this one stood still."""
 
 
 @dataclass
@@ -37,11 +41,16 @@ class Engine:
     tags: tuple[str, ...] = ()
     retry: bool = False
     tried: set[str] = field(default_factory=set)
+    unavailable: dict[str, EkdError] = field(default_factory=dict)
+    """Runs that could not start here, for want of data or of a teacher's weights."""
+    missing_data: dict[tuple[str, str], EkdError] = field(default_factory=dict)
+    """Sources, by name and path, that could not be read."""
 
     def execute(self, plan: list[Planned]) -> dict[str, Progress]:
         """Train whatever is not done, and wait for what other processes train.
 
         A failed or diverged run leaves the others alone; those that learn from it are blocked.
+        What cannot start is in `unavailable` afterwards.
         """
         waiting = False
         while True:
@@ -50,17 +59,21 @@ class Engine:
             if not open_runs:
                 return states
             ready = [e for e in open_runs if all(self._is_done(p.run) for p in e.run.parents())]
-            attempts = (self._attempt(entry, len(plan)) for entry in ready)
+            attempts = (self._attempt(entry) for entry in ready)
             if any(attempt == "trained" for attempt in attempts):
                 waiting = False
                 continue
             if not waiting:
-                self.console.say(f"waiting for {len(open_runs)} runs that another process trains")
+                self.console.say(
+                    f"waiting for {counted(len(open_runs), 'run')} that another process trains"
+                )
             waiting = True
             time.sleep(WAIT_SECONDS)
 
     def _is_open(self, run: Run, states: dict[str, Progress]) -> bool:
         state = states[run.key]
+        if any(ancestor.key in self.unavailable for ancestor in lineage(run)):
+            return False
         if state == "blocked":
             return self.retry and any(self._is_open(p.run, states) for p in run.parents())
         return self._wanted(run, state)
@@ -73,7 +86,7 @@ class Engine:
     def _is_done(self, run: Run) -> bool:
         return self.store.folder(run).status() == "done"
 
-    def _attempt(self, entry: Planned, total: int) -> Attempt:
+    def _attempt(self, entry: Planned) -> Attempt:
         """Train one run if its lease is free; "trained" also where it ended without a result."""
         folder = self.store.folder(entry.run)
         lease = acquire(folder.path)
@@ -85,7 +98,9 @@ class Engine:
             self.tried.add(entry.run.key)
             folder.forget_failure()
             try:
-                self._train(entry, folder)
+                self._train(entry, folder, lease)
+            except LeaseLost:
+                self.console.ended(entry.run, "goes on in another process")
             except Diverged as error:
                 folder.write_failure("diverged", str(error), "")
                 self.console.ended(entry.run, f"diverged: {error}")
@@ -97,26 +112,40 @@ class Engine:
             self.mirror.finish(entry.run.key)
         return "trained"
 
-    def _train(self, entry: Planned, folder: RunFolder) -> None:
+    def _train(self, entry: Planned, folder: RunFolder, lease: Lease) -> None:
         run = entry.run
-        splits = self._splits(run)
-        objective = build(run, len(splits.classes), self.store).to(self.device)
+        try:
+            splits = self._splits(run)
+            objective = build(run, len(splits.classes), self.store).to(self.device)
+        except EkdError as error:
+            self.unavailable[run.key] = error
+            self.console.say(f"{run.key} {describe(run)} cannot start: {error}")
+            return
         task = Task(run, splits, folder)
         folder.write_spec(run.resolved())
         state, threads = begin(task, objective)
         sessions = [*folder.provenance(), session(self.device, splits.fingerprint)]
         folder.write_provenance(sessions)
-        self.console.started(run, state.epoch, task.epochs, threads)
+        self.console.started(run, state.epoch, run.epochs, threads)
         self.mirror.start(run.key, self._about(entry))
         for line in train(task, state, Saver(folder)):
-            self.console.epoch(run, line, task.epochs)
+            self.console.epoch(run, line, run.epochs)
+            if lease.lost:
+                raise LeaseLost
         sessions[-1]["stop"] = now()
         folder.write_provenance(sessions)
         result = finish(task, state)
         self.console.ended(run, f"{100 * result['accuracy']:.2f} % in {result['seconds']:.0f} s")
 
     def _splits(self, run: Run) -> Splits:
-        splits = _loaded(run.data, self.data_root, self.device)
+        source = (run.data.name, run.data.path)
+        if source in self.missing_data:
+            raise self.missing_data[source]
+        try:
+            splits = _loaded(run.data, self.data_root, self.device)
+        except EkdError as error:
+            self.missing_data[source] = error
+            raise
         if len(splits.train.labels) < 2:
             raise SpecError(f"data.fraction = {run.data.fraction} leaves fewer than two images")
         if run.data.name:
@@ -136,15 +165,7 @@ class Engine:
         )
 
 
-def describe(run: Run) -> str:
-    """Name a run for people: its method, network, data and seed."""
-    data = run.data.name or Path(run.data.path).name
-    share = "" if run.data.fraction == 1 else f" {100 * run.data.fraction:g} %"
-    branches = "" if run.student.branches == 1 else f" x{run.student.branches}"
-    return f"{run.method.name()} {run.student.arch}{branches} {data}{share} seed {run.seed}"
-
-
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=4)  # the data sets of one exhibit come in turns
 def _loaded(data: Data, root: Path, device: torch.device) -> Splits:
     return load(data, root, device)
 

@@ -71,15 +71,18 @@ def now() -> str:
 
 @cache
 def revision() -> dict[str, str] | None:
-    """Give the commit of a checkout, and a hash of what differs from it; None in an install."""
+    """Give a checkout's commit and a hash of what differs, new files too; None in an install."""
     checkout = Path(ekd.__file__).resolve().parent.parent
     if not (checkout / ".git").exists():
         return None
-    commit, changes = (
-        _git(checkout, *command) for command in (("rev-parse", "HEAD"), ("diff", "HEAD"))
-    )
-    if commit is None:
+    commit, changes = _git(checkout, "rev-parse", "HEAD"), _git(checkout, "diff", "HEAD")
+    new = _git(checkout, "ls-files", "--others", "--exclude-standard", "--", "ekd", "experiments")
+    if commit is None or changes is None or new is None:
         return None
+    changes += "".join(
+        f"{name}\n{(checkout / name).read_text(encoding='utf-8', errors='replace')}"
+        for name in new.splitlines()
+    )
     dirty = hashlib.sha256(changes.encode()).hexdigest()[:12] if changes else ""
     return {"commit": commit.strip(), "dirty": dirty}
 

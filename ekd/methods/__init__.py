@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 
 from ekd.methods._contract import (
@@ -37,14 +37,33 @@ __all__ = [
 ]
 
 
-@cache
-def discover() -> Mapping[str, type[Method]]:
-    """Import every file of this folder and give its method by the file's name.
+class Methods(Mapping[str, type[Method]]):
+    """Every file of this folder by its name; a file is imported when its method is asked for."""
 
-    Raises SpecError where a file cannot be imported or does not define exactly one method.
-    """
-    names = [entry.name for entry in pkgutil.iter_modules(__path__)]
-    return {name: _method_in(name) for name in names if not name.startswith("_")}
+    def __init__(self) -> None:
+        found = (entry.name for entry in pkgutil.iter_modules(__path__))
+        self._names = sorted(name for name in found if not name.startswith("_"))
+
+    def __getitem__(self, name: str) -> type[Method]:
+        """Import a method; KeyError without one, SpecError where its file is wrong."""
+        if name not in self._names:
+            raise KeyError(name)
+        return _method_in(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
+@cache
+def discover() -> Methods:
+    """Find the methods by the names of their files."""
+    return Methods()
 
 
 def _method_in(name: str) -> type[Method]:
@@ -64,4 +83,16 @@ def _method_in(name: str) -> type[Method]:
             f"{module.__file__} defines {len(found)} methods: a method's file holds exactly one "
             "subclass of ekd.methods.Method"
         )
+    _check(found[0], str(module.__file__))
     return found[0]
+
+
+def _check(method: type[Method], file: str) -> None:
+    """Refuse what would fail later without saying why."""
+    if missing := ", ".join(sorted(method.__abstractmethods__)):
+        raise SpecError(f"{file}: {method.__name__} lacks {missing}()")
+    for field, info in method.model_fields.items():
+        if hasattr(Method, field):
+            raise SpecError(f"{file}: a field cannot be called {field!r}: give it another name")
+        if info.is_required():
+            raise SpecError(f"{file}: the field {field!r} needs a default value")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Self, cast, final
+from typing import NamedTuple, Self, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -115,15 +115,15 @@ class Method(MethodFields, ABC):
     The file's name is the method's name. The class docstring opens with the paper's title.
     """
 
-    readings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """Named sets of fields, chosen by `readings.name`."""
-
     @abstractmethod
     def objective(self, student: CompNet, teachers: Sequence[CompNet]) -> Objective:
         """Build the loss for a fresh student and stored teachers, which must not be changed."""
 
     def teacher_count(self, run: Run) -> int | None:
-        """Say how many teachers the run needs: 0 (any given are ignored), or None for any."""
+        """Say how many teachers the run needs, or None for any number; 0 ignores those given.
+
+        A method that learns from teachers must say so here.
+        """
         return 0
 
     def teacher_passes(self) -> int:

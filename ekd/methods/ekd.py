@@ -92,6 +92,12 @@ class Ekd(Method):
         """One teacher per branch, or any number where every branch learns from all."""
         return None if self.pairing == "all" else run.student.branches
 
+    def chain(self, run: Run) -> Run:
+        """Settle the pairing of one branch with one teacher: there is only one."""
+        if run.student.branches == len(run.teachers) == 1 and self.pairing != "aligned":
+            return run.model_copy(update={"method": self.model_copy(update={"pairing": "aligned"})})
+        return run
+
     def teacher_passes(self) -> int:
         """Joint teachers are trained, frozen ones only asked."""
         return FORWARD_AND_BACKWARD if self.teacher_update == "joint" else FORWARD

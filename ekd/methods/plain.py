@@ -26,6 +26,10 @@ class Plain(Method):
         """Build the cross-entropy; `teachers` is empty."""
         return PlainObjective(student, self.branches)
 
+    def teacher_count(self, run: Run) -> int | None:
+        """Take none: those of a row are for its other cells."""
+        return 0
+
     def chain(self, run: Run) -> Run:
         """Average the probabilities of independent branches; one branch needs no reading."""
         if run.student.branches == 1:

@@ -2,7 +2,7 @@
 
 from ekd.models.ensemble import Combine, CompNet, Output, TeachNet, combined
 from ekd.models.initialise import Scheme, initialise
-from ekd.models.resnet import ResNet, SplitBatchNorm2d, depth_of
+from ekd.models.resnet import ResNet, SplitBatchNorm2d
 
 __all__ = [
     "Combine",
@@ -13,6 +13,5 @@ __all__ = [
     "SplitBatchNorm2d",
     "TeachNet",
     "combined",
-    "depth_of",
     "initialise",
 ]

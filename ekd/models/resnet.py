@@ -6,34 +6,13 @@ no others, the parameters and FLOPs of Tables 1 and 2 (arXiv 1909.08097) come ou
 
 from __future__ import annotations
 
-import re
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ekd.spec import depth_of
+
 WIDTHS = (16, 32, 64)
-
-
-def depth_of(arch: str) -> int:
-    """Give the depth in `arch`: 8 for "resnet8".
-
-    Raises:
-        ValueError: `arch` is not "resnet<6n+2>" with n >= 1; names the nearest valid ones.
-    """
-    match = re.fullmatch(r"resnet([1-9][0-9]*)", arch)
-    if match is None:
-        raise ValueError(
-            f"unknown architecture {arch!r}: write resnet8, resnet14, ... resnet<6n+2>"
-        )
-    depth = int(match[1])
-    below = depth - (depth - 2) % 6
-    if below == depth and depth >= 8:
-        return depth
-    near = [f"resnet{valid}" for valid in (below, below + 6) if valid >= 8]
-    raise ValueError(
-        f"unknown architecture {arch!r}: the depth must be 6n+2 (nearest: {', '.join(near)})"
-    )
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):

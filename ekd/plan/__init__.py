@@ -5,6 +5,7 @@ from ekd.plan.estimate import hours, training_macs
 from ekd.plan.plan import (
     Planned,
     Progress,
+    describe,
     flatten,
     generation,
     lineage,
@@ -19,6 +20,7 @@ __all__ = [
     "Progress",
     "Sheet",
     "derive",
+    "describe",
     "flatten",
     "generation",
     "hours",

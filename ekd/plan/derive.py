@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from ekd import data
 from ekd.methods import Method, discover
-from ekd.spec import Data, EnvironmentProblem, Model, Parent, Run
+from ekd.plan.settle import settled
+from ekd.spec import Data, EnvironmentProblem, Model, Parent, Run, SpecError
 from ekd.spec.fields import Values
 from ekd.spec.resolve import FieldError, resolve, teachers_of
 
 TEACHER_METHOD = "plain"
 
+T = TypeVar("T")
+
 
 def derive(values: Values, seed: int, data_root: Path) -> Run:
     """Resolve the fields of a cell to the run of one seed, with everything it is taught by.
 
-    Raises FieldError for wrong fields and for what the method refuses, EnvironmentProblem where
-    custom data cannot be read.
+    Raises FieldError for wrong fields and for what the method refuses, SpecError where the
+    method's own code fails, EnvironmentProblem where custom data cannot be read.
     """
     run = resolve(values, seed, discover())
     run = run.model_copy(update={"data": _identified(run.data, data_root)})
     run = _with_teachers(run, teachers_of(values))
     method = cast(Method, run.method)
-    run = method.chain(run)
-    reason = method.refuses(run)
+    run = _asked(method, "chain", lambda: settled(method.chain(run)))
+    reason = _asked(method, "refuses", lambda: cast(Method, run.method).refuses(run))
     if reason:
         raise FieldError("method", reason)
     return run
@@ -51,34 +55,48 @@ def _fingerprint(path: str, data_root: Path) -> str:
 
 
 def _with_teachers(run: Run, archs: tuple[str, ...]) -> Run:
-    count = cast(Method, run.method).teacher_count(run)
+    method, name = cast(Method, run.method), run.method.name()
+    count = _asked(method, "teacher_count", lambda: method.teacher_count(run))
     if count == 0:
+        if archs and type(method).teacher_count is Method.teacher_count:
+            raise FieldError("teachers", f"{name} does not say that it takes any: teacher_count()")
         archs = ()
     elif not archs:
-        raise FieldError("teachers", f"{run.method.name()} needs teachers, such as teachers = 'T1'")
+        raise FieldError("teachers", f"{name} needs teachers, such as teachers = 'T1'")
     elif count is not None and len(archs) != count:
         raise FieldError(
             "teachers",
-            f"{run.method.name()} with student.branches = {run.student.branches} takes {count}, "
+            f"{name} with student.branches = {run.student.branches} takes {count}, "
             f"not {len(archs)} ({', '.join(archs)})",
         )
-    teacher_data = run.data.teacher_data if archs and run.data.fraction < 1 else "subset"
-    run = run.model_copy(
-        update={"data": run.data.model_copy(update={"teacher_data": teacher_data})}
-    )
+    twice = next((arch for arch in archs if archs.count(arch) > 1), None)
+    if twice:
+        raise FieldError("teachers", f"{twice} stands twice, but would be one and the same run")
     teachers = tuple(Parent(run=_teacher(run, arch)) for arch in archs)
     return run.model_copy(update={"teachers": teachers})
 
 
 def _teacher(run: Run, arch: str) -> Run:
     """Make the run of a teacher: the same data, recipe and seed, trained on the labels alone."""
-    changes = {"teacher_data": "subset"}
+    changes: dict[str, Any] = {"teacher_data": "subset"}
     if run.data.teacher_data == "full":
-        changes |= {"fraction": 1.0}  # type: ignore[dict-item]
-    return Run(
-        student=Model(arch=arch),
-        data=run.data.model_copy(update=changes),
-        method=discover()[TEACHER_METHOD](),
-        recipe=run.recipe,
-        seed=run.seed,
+        changes["fraction"] = 1.0
+    return settled(
+        Run(
+            student=Model(arch=arch),
+            data=run.data.model_copy(update=changes),
+            method=discover()[TEACHER_METHOD](),
+            recipe=run.recipe,
+            seed=run.seed,
+        )
     )
+
+
+def _asked(method: Method, hook: str, ask: Callable[[], T]) -> T:
+    """Ask a hook of a method, and name its file where it fails."""
+    try:
+        return ask()
+    except Exception as error:
+        raise SpecError(
+            f"ekd/methods/{method.name()}.py: {hook}() failed with {error!r}: mend it"
+        ) from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import cast
 
@@ -17,14 +16,12 @@ from ekd.trainer import architecture
 def training_macs(run: Run, data_root: Path, done_epochs: int = 0) -> float:
     """Count the multiply-accumulates that a run still needs, evaluations included."""
     found = describe(run.data, data_root)
-    recipe, fraction = run.recipe, run.data.fraction
-    epochs = recipe.epochs if recipe.budget == "epochs" else math.ceil(recipe.epochs / fraction)
-    left = max(0, epochs - done_epochs)
+    left = max(0, run.epochs - done_epochs)
     student = _macs(run.student, run.data, found.classes)
     teachers = sum(_macs(architecture(t), run.data, found.classes) for t in run.teachers)
     passes = cast(Method, run.method).teacher_passes()
     per_image = FORWARD_AND_BACKWARD * student + passes * teachers
-    evaluations = min(recipe.evaluations, epochs) * left / epochs
+    evaluations = min(run.recipe.evaluations, run.epochs) * left / run.epochs
     return left * found.train * per_image + evaluations * found.test * student
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from ekd.plan.sheet import Sheet
@@ -48,6 +49,14 @@ def flatten(sheets: Iterable[Sheet], only_teachers: bool = False) -> list[Planne
         if key in kept
     ]
     return sorted(planned, key=lambda entry: generation(entry.run))
+
+
+def describe(run: Run) -> str:
+    """Name a run for people: its method, network, data and seed."""
+    data = run.data.name or Path(run.data.path).name
+    share = "" if run.data.fraction == 1 else f" {100 * run.data.fraction:g} %"
+    branches = "" if run.student.branches == 1 else f" x{run.student.branches}"
+    return f"{run.method.name()} {run.student.arch}{branches} {data}{share} seed {run.seed}"
 
 
 def lineage(run: Run) -> Iterator[Run]:

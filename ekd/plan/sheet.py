@@ -13,7 +13,7 @@ from ekd.spec.check import line_of
 from ekd.spec.fields import Condition, Values, assignment, merged, nested
 from ekd.spec.grid import Cell, Grid, lay_out
 from ekd.spec.load import choose, exhibit_path, load_exhibit, scales
-from ekd.spec.resolve import FieldError, fields_of, has_field
+from ekd.spec.resolve import DEFAULT_RECIPE, FieldError, fields_of, teachers_of
 from ekd.store import Request
 
 Place = tuple[int, int]
@@ -43,22 +43,21 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
 
     Raises SpecError for anything wrong in a spec or an option, with its place.
     """
-    conditions = [Condition.parse(text) for text in request.where]
-    overrides = [(text, *assignment(text)) for text in request.overrides]
+    conditions = [_condition(text) for text in request.where]
     scale = choose("scale", request.scale, scales())
-    laid_out = []
+    laid_out = {}
     for name in dict.fromkeys(request.exhibits):
         path = exhibit_path(name)
         exhibit = load_exhibit(path)
         try:
-            grid = lay_out(path.stem, exhibit, request.scale, scale)
+            laid_out[path] = lay_out(path.stem, exhibit, request.scale, scale)
         except FieldError as error:
             raise _located(path, error) from None
-        laid_out.append((path, grid))
-    for text, field, _ in overrides:
-        _check_used(f"-s {text}", field, [grid for _, grid in laid_out])
-    laid_out = [(path, _overridden(grid, overrides)) for path, grid in laid_out]
-    found = [_sheet(path, grid, request, conditions, data_root) for path, grid in laid_out]
+    for text in request.overrides:
+        field, value = assignment(text)
+        _check_used(f"-s {text}", field, list(laid_out.values()))
+        laid_out = {path: overridden(grid, text, field, value) for path, grid in laid_out.items()}
+    found = [_sheet(path, grid, request, conditions, data_root) for path, grid in laid_out.items()]
     for condition in conditions:
         _check_used(f"--where {condition.path}", condition.path, [sheet.grid for sheet in found])
     if not any(sheet.asked for sheet in found):
@@ -66,28 +65,38 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
     return found
 
 
-def _overridden(grid: Grid, overrides: list[tuple[str, str, object]]) -> Grid:
-    cells = grid.cells
-    for text, field, value in overrides:
-        cells = {
-            place: cell.with_layer(f"-s {text}", nested(field, value))
-            if has_field(cell.values, field, discover())
-            else cell
-            for place, cell in cells.items()
-        }
+def overridden(grid: Grid, text: str, field: str, value: object) -> Grid:
+    """Set a field on every cell that has it."""
+    cells = {
+        place: cell.with_layer(f"-s {text}", nested(field, value))
+        if field in fields_of(cell.values, discover())
+        else cell
+        for place, cell in grid.cells.items()
+    }
     return replace(grid, cells=cells)
 
 
+def fields_in(grids: list[Grid]) -> set[str]:
+    """Name every field that a cell which trains has."""
+    cells = [cell for grid in grids for cell in grid.cells.values() if cell.trains]
+    return {field for cell in cells for field in fields_of(cell.values, discover())}
+
+
 def _check_used(option: str, field: str, grids: list[Grid]) -> None:
-    known = {
-        name
-        for grid in grids
-        for cell in grid.cells.values()
-        if cell.trains
-        for name in fields_of(cell.values, discover())
-    }
+    known = fields_in(grids)
     if field not in known:
         raise SpecError(f"{option}: no cell has the field {field!r}{nearest(field, known)}")
+
+
+def _condition(text: str) -> Condition:
+    """Read a condition; teachers are compared as the architectures that they name."""
+    condition = Condition.parse(text)
+    if condition.path != "teachers":
+        return condition
+    try:
+        return replace(condition, value=teachers_of({"teachers": condition.value}))
+    except FieldError as error:
+        raise SpecError(f"--where {text}: {error.text}") from None
 
 
 def _sheet(
@@ -108,7 +117,12 @@ def _sheet(
 
 
 def _all_fields(cell: Cell, run: Run) -> Values:
-    return merged(cell.values, {k: v for k, v in run.resolved().items() if isinstance(v, dict)})
+    """Give what `--where` compares: every field, and the names that fields were taken from."""
+    resolved = {part: fields for part, fields in run.resolved().items() if isinstance(fields, dict)}
+    names: Values = {"recipe": {"name": DEFAULT_RECIPE}}
+    if run.method.readings:
+        names["readings"] = {"name": next(iter(run.method.readings))}
+    return merged(names, cell.values, resolved, {"teachers": teachers_of(cell.values)})
 
 
 def _derived(path: Path, cell: Cell, seed: int, data_root: Path) -> Run:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ekd.plan import Place, Progress, Sheet, flatten, progress, sheets
-from ekd.report.costs import cost_cell, student_of
+from ekd.report.costs import Network, cost_cell, network_of
 from ekd.report.measured import Measured, SeedRun
 from ekd.report.model import Content, Quoted, Report, Section
 from ekd.report.requested import Wanted, root_option, wanted
-from ekd.spec import Data, Model, Run
+from ekd.spec import EnvironmentProblem, Run, SpecError
 from ekd.spec.exhibit import Curves
 from ekd.spec.grid import Cell
 from ekd.spec.load import exhibit_names, exhibit_path, load_exhibit, scales
@@ -26,9 +26,8 @@ Labels = tuple[tuple[str, ...], tuple[str, ...]]
 class Reference:
     """What the paper has in a cell: the exhibit at scale paper, with nothing changed."""
 
-    student: Model
-    data: Data | None
-    """None for a cell that does not train."""
+    subject: tuple[Any, ...] | Network
+    """What the paper's number is for: ours can be compared where it is for the same."""
     paper: float | None
 
 
@@ -65,8 +64,9 @@ def _section(
         if cell.quoted:
             cells[place] = Quoted(cell.quote)
         elif cell.cost is not None:
-            same = reference is not None and _same_student(cell, sheet.label(place), reference)
-            cells[place] = cost_cell(cell, sheet.label(place), same, data_root)
+            network = network_of(cell, sheet.label(place), data_root)
+            same = reference is not None and reference.subject == network
+            cells[place] = cost_cell(cell, network, same)
         else:
             seeds = tuple(_seed_run(run, states[run.key], store) for run in sheet.runs[place])
             cells[place] = _measured(seeds, cell, reference, judged)
@@ -77,24 +77,16 @@ def _section(
 def _measured(
     seeds: tuple[SeedRun, ...], cell: Cell, reference: Reference | None, judged: bool
 ) -> Measured:
-    run = seeds[0].run
     paper = cell.paper if cell.paper is not None or reference is None else reference.paper
-    comparable = (
-        reference is not None
-        and reference.data is not None
-        and run.student == reference.student
-        and _content(run.data) == _content(reference.data)
-    )
+    comparable = reference is not None and reference.subject == _subject(seeds[0].run)
     return Measured(seeds, paper, comparable, judged)
 
 
-def _content(data: Data) -> tuple[Any, ...]:
-    """Give what decides which images a run trains and is scored on."""
-    return data.name, data.fingerprint, data.resolution, data.holdout, data.fraction
-
-
-def _same_student(cell: Cell, label: str, reference: Reference) -> bool:
-    return student_of(cell, label) == reference.student
+def _subject(run: Run) -> tuple[Any, ...]:
+    """Give the student, and what decides which images it is trained and scored on."""
+    data = run.data
+    content = data.name, data.fingerprint, data.resolution, data.holdout, data.fraction
+    return run.student, *content
 
 
 def _seed_run(run: Run, status: Progress, store: Store) -> SeedRun:
@@ -110,21 +102,29 @@ def _seed_run(run: Run, status: Progress, store: Store) -> SeedRun:
 
 
 def _references(name: str, data_root: Path) -> dict[Labels, Reference]:
-    """Lay the exhibit out as the paper has it, by the labels of row and column."""
-    sheet = sheets(Request(exhibits=(name,), scale="paper", seeds=(0,)), data_root)[0]
-    printed = _printed(data_root) if isinstance(sheet.grid.exhibit, Curves) else {}
-    return {
-        _labels(sheet, place): _reference(sheet, place, cell, printed)
-        for place, cell in sheet.grid.cells.items()
-    }
+    """Lay the exhibit out as the paper has it, by the labels of row and column.
+
+    A spec that is whole only with an override, or at another scale, has no references.
+    """
+    try:
+        sheet = sheets(Request(exhibits=(name,), scale="paper", seeds=(0,)), data_root)[0]
+        printed = _printed(data_root) if isinstance(sheet.grid.exhibit, Curves) else {}
+        return {
+            _labels(sheet, place): _reference(sheet, place, printed, data_root)
+            for place, cell in sheet.grid.cells.items()
+            if not cell.quoted
+        }
+    except (SpecError, EnvironmentProblem):
+        return {}
 
 
-def _reference(sheet: Sheet, place: Place, cell: Cell, printed: dict[str, float]) -> Reference:
-    if place not in sheet.runs:
-        return Reference(student_of(cell, sheet.label(place)), None, cell.paper)
+def _reference(sheet: Sheet, place: Place, printed: dict[str, float], data_root: Path) -> Reference:
+    cell = sheet.grid.cells[place]
+    if cell.cost is not None:
+        return Reference(network_of(cell, sheet.label(place), data_root), cell.paper)
     run = sheet.runs[place][0]
     paper = printed.get(run.key) if cell.paper is None else cell.paper
-    return Reference(run.student, run.data, paper)
+    return Reference(_subject(run), paper)
 
 
 def _printed(data_root: Path) -> dict[str, float]:

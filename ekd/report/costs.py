@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,28 +16,48 @@ from ekd.report.model import Computed, Timed
 from ekd.spec import Data, Model, SpecError
 from ekd.spec.grid import Cell
 
-PAPER_RESOLUTION = 32
-"""Side of the images that the paper's FLOPs column implies for all its data sets."""
 MILLION = 1e6
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def cost_cell(cell: Cell, label: str, comparable: bool, data_root: Path) -> Computed | Timed:
-    """Compute, or for a latency measure, what the cell's student costs.
+@dataclass(frozen=True)
+class Network:
+    """What a cost is for: a network, and the side of its images in pixels."""
 
-    Raises SpecError where the cell's fields give no network.
+    arch: str
+    branches: int
+    classes: int
+    side: int
+
+    def __str__(self) -> str:
+        """Name it for a reader."""
+        name = f"{self.arch} x {self.branches}" if self.branches > 1 else self.arch
+        return f"{name}, {self.classes} classes, 3 x {self.side} x {self.side}"
+
+
+def network_of(cell: Cell, label: str, data_root: Path) -> Network:
+    """Read what a cell's cost is for: its student, on what the exhibit says or on its own data.
+
+    Raises SpecError where the cell's fields give no network, EnvironmentProblem where the classes
+    of custom data cannot be counted.
     """
-    student = student_of(cell, label)
-    has_data = {"name", "path"} & cell.values.get("data", {}).keys()
-    data = _checked(Data, cell, "data", label) if has_data else None
-    classes = cell.cost_classes or _classes(data, label, data_root)
-    side = data.resolution if data and cell.cost in ("macs", "latency") else PAPER_RESOLUTION
-    basis = f"{_named(student)}, {classes} classes, 3 x {side} x {side}"
+    student = _checked(Model, cell, "student", label)
+    classes, side = cell.cost_classes, cell.cost_resolution
+    if classes is None or side is None:
+        data = _data(cell, label)
+        classes = classes or describe(data, data_root).classes
+        side = side or data.resolution
+    return Network(student.arch, student.branches, classes, side)
+
+
+def cost_cell(cell: Cell, network: Network, comparable: bool) -> Computed | Timed:
+    """Compute, or for a latency measure, what a network costs."""
+    basis = str(network)
     if cell.cost == "latency":
-        found = _latency(student.arch, student.branches, classes, side)
+        found = _latency(network)
         return Timed(found.median_ms, found.iqr_ms, found.threads, basis, cell.paper)
-    cost = network_cost(student.arch, student.branches, classes, side)
+    cost = network_cost(network.arch, network.branches, network.classes, network.side)
     counts = {"params": cost.parameters, "flops": cost.flops_paper, "macs": cost.macs}
     conventions = {
         "params": "parameters",
@@ -48,20 +69,19 @@ def cost_cell(cell: Cell, label: str, comparable: bool, data_root: Path) -> Comp
     return Computed(counts[kind] / MILLION, basis, cell.paper, comparable)
 
 
-def student_of(cell: Cell, label: str) -> Model:
-    """Read the network that a cell is about; SpecError where its fields are wrong."""
-    return _checked(Model, cell, "student", label)
-
-
 @cache
-def _latency(arch: str, branches: int, classes: int, resolution: int) -> Latency:
-    return latency(CompNet(arch, branches, classes), resolution)
+def _latency(network: Network) -> Latency:
+    net = CompNet(network.arch, network.branches, network.classes)
+    return latency(net, network.side)
 
 
-def _classes(data: Data | None, label: str, data_root: Path) -> int:
-    if data is None:
-        raise SpecError(f"{label}: the number of classes is the data's: set data.name or data.path")
-    return describe(data, data_root).classes
+def _data(cell: Cell, label: str) -> Data:
+    if not {"name", "path"} & cell.values.get("data", {}).keys():
+        raise SpecError(
+            f"{label}: a cost is for the data's classes and resolution: set data.name or data.path "
+            "there, or the table's cost_classes and cost_resolution"
+        )
+    return _checked(Data, cell, "data", label)
 
 
 def _checked(model: type[M], cell: Cell, section: str, label: str) -> M:
@@ -73,7 +93,3 @@ def _checked(model: type[M], cell: Cell, section: str, label: str) -> M:
         field = ".".join([section, *(str(part) for part in error["loc"])])
         text = error["msg"].removeprefix("Value error, ")
         raise SpecError(f"{label}: {field}: {text}") from None
-
-
-def _named(student: Model) -> str:
-    return f"{student.arch} x {student.branches}" if student.branches > 1 else student.arch

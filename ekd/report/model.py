@@ -55,6 +55,17 @@ Content = Measured | Computed | Timed | Quoted
 
 
 @dataclass(frozen=True)
+class Gain:
+    """By how much a cell is above the row that it is compared with."""
+
+    over: str
+    """The row's label."""
+    points: float
+    n: int
+    """How many seeds it is a mean over."""
+
+
+@dataclass(frozen=True)
 class Section:
     """An exhibit at one scale with one set of overrides, filled in from a store."""
 
@@ -79,11 +90,11 @@ class Section:
         phrases = [line.strip("()") for line in lines if " in place of " in line]
         return tuple(dict.fromkeys((*grid.replaced, *phrases)))
 
-    def gains(self, place: Place) -> list[tuple[str, float]]:
+    def gains(self, place: Place) -> list[Gain]:
         """Compare a cell with the rows that the exhibit's `compare` names, in the same column.
 
-        Gives each row's label and, in points, the mean over the seeds that both have finished of
-        this cell's accuracy minus that row's.
+        A gain is the mean, over the seeds that both have finished, of this cell's accuracy minus
+        that row's.
         """
         found = []
         for number, head in enumerate(self.sheet.grid.rows):
@@ -92,7 +103,7 @@ class Section:
                 ours, theirs = self._by_seed(place), self._by_seed((number, place[1]))
                 differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
                 if differences:
-                    found.append((label, fmean(differences)))
+                    found.append(Gain(label, fmean(differences), len(differences)))
         return found
 
     def _by_seed(self, place: Place) -> dict[int, float]:
@@ -116,3 +127,12 @@ class Report:
     title: str
     assumptions: tuple[str, ...]
     sections: tuple[Section, ...]
+
+    @property
+    def shows(self) -> set[str]:
+        """Say what there is to explain: kinds of cell, paper, agreement, difference, verdict."""
+        cells = [cell for section in self.sections for cell in section.cells.values()]
+        filled = [cell for cell in cells if not isinstance(cell, Quoted) or cell.quote]
+        parts = ("paper", "agrees", "difference", "reproduced")
+        there = {part for part in parts for c in cells if getattr(c, part, None) is not None}
+        return there | {type(cell).__name__ for cell in filled}

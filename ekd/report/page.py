@@ -16,6 +16,7 @@ from ekd.report.model import Report
 from ekd.spec.fields import flattened
 from ekd.spec.grid import Heading
 from ekd.spec.places import folder
+from ekd.trainer import architecture
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ def page(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "signed": signed, "percent": percent}
+    environment.filters["architecture"] = architecture
     environment.tests |= {"kind": lambda content, name: type(content).__name__ == name}
     template = environment.get_template("exhibit.html.j2")
     return template.render(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ekd.methods import discover
+from ekd.plan.sheet import fields_in, overridden
 from ekd.spec import SpecError, nearest
 from ekd.spec.fields import assignment
 from ekd.spec.grid import Grid, lay_out
 from ekd.spec.load import choose, exhibit_path, load_exhibit, scales
-from ekd.spec.resolve import fields_of
 from ekd.store import Request
+
+Asking = tuple[tuple[str, ...], Request]
+"""The overrides that an exhibit has fields for, and the request that they are of."""
 
 FAITHFUL = ("paper", "reduced", "smoke")
 """Scales, the most faithful first."""
@@ -91,39 +94,44 @@ def _check_stems_differ(names: list[str]) -> None:
 
 def _sections(name: str, requests: Sequence[Request], scale: str | None,
               root: Path) -> list[Wanted]:  # fmt: skip
-    found: dict[tuple[str, tuple[str, ...]], list[Request]] = {}
+    found: dict[tuple[str, str], list[Asking]] = {}
     mine = [r for r in requests if name in [_identity(other) for other in r.exhibits]]
     for request in mine:
         if scale in (None, request.scale):
-            found.setdefault((request.scale, _used(name, request)), []).append(request)
+            grid, used = _overridden(name, request)
+            same = json.dumps([cell.values for cell in grid.cells.values()], sort_keys=True)
+            found.setdefault((request.scale, same), []).append((used, request))
     if not found:
         scales_there = ", ".join(dict.fromkeys(request.scale for request in mine))
         raise SpecError(
             f"{name} was never requested at scale {scale} in {root}, only at {scales_there}: give "
             f"`ekd-run {shlex.quote(name)} --scale {scale}{root_option(root)}` first"
         )
-    ordered = sorted(found.items(), key=lambda item: (_rank(item[0][0]), len(item[0][1])))
-    return [_united(name, *key, asking) for key, asking in ordered]
+    united = [_united(name, asking) for asking in found.values()]
+    return sorted(united, key=lambda one: (_rank(one.scale), len(one.overrides)))
 
 
 def _rank(scale: str) -> int:
     return FAITHFUL.index(scale) if scale in FAITHFUL else len(FAITHFUL)
 
 
-def _united(name: str, scale: str, overrides: tuple[str, ...], asking: list[Request]) -> Wanted:
-    own = set(_grid(name, scale).seeds)
-    seeds = {seed for request in asking for seed in request.seeds or own}
-    return Wanted(name, scale, overrides, tuple(sorted(seeds)), seeds == own)
+def _united(name: str, asking: list[Asking]) -> Wanted:
+    overrides, request = min(asking, key=lambda one: len(one[0]))
+    own = set(_grid(name, request.scale).seeds)
+    seeds = {seed for _, request in asking for seed in request.seeds or own}
+    return Wanted(name, request.scale, overrides, tuple(sorted(seeds)), seeds == own)
 
 
-def _used(name: str, request: Request) -> tuple[str, ...]:
-    """Keep the overrides that this exhibit, of all that the request names, has a field for."""
-    if not request.overrides:
-        return ()
-    cells = [cell for cell in _grid(name, request.scale).cells.values() if cell.trains]
-    fields = {field for cell in cells for field in fields_of(cell.values, discover())}
-    used = [text for text in request.overrides if assignment(text)[0] in fields]
-    return tuple(sorted(dict.fromkeys(used), key=lambda text: assignment(text)[0]))
+def _overridden(name: str, request: Request) -> tuple[Grid, tuple[str, ...]]:
+    """Apply the overrides that this exhibit, of all that the request names, has a field for."""
+    grid = _grid(name, request.scale)
+    used: list[str] = []
+    for text in request.overrides:
+        field, value = assignment(text)
+        if field in fields_in([grid]):
+            grid = overridden(grid, text, field, value)
+            used.append(text)
+    return grid, tuple(used)
 
 
 def _grid(name: str, scale: str) -> Grid:

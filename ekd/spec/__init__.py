@@ -12,6 +12,7 @@ from ekd.spec.values import (
     Parent,
     Recipe,
     Run,
+    depth_of,
 )
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "Recipe",
     "Run",
     "SpecError",
+    "depth_of",
     "nearest",
 ]

@@ -44,7 +44,7 @@ class Row(Entry):
     """A row of a table, or a line of curves."""
 
     cost_classes: int | None = Field(None, ge=2)
-    """Classes of the head whose cost is shown; 10 where nothing is said, as in the paper."""
+    """Classes of the head whose cost is shown; the table's where nothing is said."""
     quote: Quote | None = None
     """What a quoted column shows."""
 
@@ -55,7 +55,7 @@ class Column(Entry):
     cost: Cost | None = None
     """params and flops by the paper's convention, plain macs (all in millions), latency in ms."""
     cost_classes: Literal["data"] | None = None
-    """data: the head has the data set's own number of classes, whatever the row says."""
+    """data: the cost is for the data's own classes and resolution, whatever table and row say."""
     quoted: bool = False
     """Show the rows' quotes."""
 
@@ -127,6 +127,10 @@ class Table(_Grid):
     """What the paper prints, by row label, in the order of the columns; "" for nothing."""
     compare: tuple[str, ...] = ()
     """Labels of the rows that others are compared with."""
+    cost_classes: int | None = Field(None, ge=2)
+    """Classes of the head whose cost is shown; the data's own where nothing is said."""
+    cost_resolution: int | None = Field(None, ge=8, le=512)
+    """Side of the images, in pixels, whose cost is shown; the data's own where nothing is said."""
 
     @model_validator(mode="after")
     def _printed_values_meet_cells(self) -> Self:

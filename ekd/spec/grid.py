@@ -21,9 +21,6 @@ from ekd.spec.fields import Values, lookup, merged, nested
 from ekd.spec.resolve import FieldError, check_sections
 from ekd.spec.shrink import WHOLE, changes, replacements, shown_value
 
-PRINTED_CLASSES = 10
-"""Classes of the head whose cost Tables 1 and 2 print for students."""
-
 
 @dataclass(frozen=True)
 class Layer:
@@ -50,7 +47,9 @@ class Cell:
     layers: tuple[Layer, ...]
     cost: Cost | None = None
     cost_classes: int | None = None
-    """Classes of the head whose cost is shown; None: the data set's own."""
+    """Classes of the head whose cost is shown; None: the data's own."""
+    cost_resolution: int | None = None
+    """Side of the images whose cost is shown, in pixels; None: the data's own."""
     quoted: bool = False
     """The cell shows its row's quote, or nothing where the row has none."""
     quote: Quote | None = None
@@ -183,14 +182,22 @@ def _cell(
             if override.row == row.label and override.column == column.label
         ),
     )
-    paper = exhibit.paper.get(" / ".join(row.lines), ()) if isinstance(exhibit, Table) else ()
-    printed = paper[j] if j < len(paper) else ""
-    classes = None if column.cost_classes == "data" else row.cost_classes or PRINTED_CLASSES
-    return Cell(
-        i, j, layers, column.cost, classes, column.quoted,
-        row.quote if column.quoted else None,
-        None if printed == "" else printed,
-    )  # fmt: skip
+    quote = row.quote if column.quoted else None
+    cell = Cell(i, j, layers, column.cost, quoted=column.quoted, quote=quote)
+    return _of_table(cell, exhibit, row, column) if isinstance(exhibit, Table) else cell
+
+
+def _of_table(cell: Cell, table: Table, row: Row, column: Column) -> Cell:
+    """Add what only a table has: a printed value, and what a cost is for."""
+    paper = table.paper.get(" / ".join(row.lines), ())
+    printed = paper[cell.column] if cell.column < len(paper) else ""
+    own = column.cost_classes == "data"
+    return replace(
+        cell,
+        paper=None if printed == "" else printed,
+        cost_classes=None if own else row.cost_classes or table.cost_classes,
+        cost_resolution=None if own else table.cost_resolution,
+    )
 
 
 def _shrunk(cell: Cell, scale_name: str, scale: Scale) -> Cell:
@@ -213,7 +220,10 @@ def _distinct(entries: dict[int, list[Cell]]) -> list[int]:
     """Keep the first of rows, or columns, whose cells are all equal."""
     seen: dict[str, int] = {}
     for index, cells in entries.items():
-        identity = [(c.values, c.cost, c.cost_classes, c.quoted, repr(c.quote)) for c in cells]
+        identity = [
+            (c.values, c.cost, c.cost_classes, c.cost_resolution, c.quoted, repr(c.quote))
+            for c in cells
+        ]
         seen.setdefault(json.dumps(identity, sort_keys=True), index)
     return list(seen.values())
 

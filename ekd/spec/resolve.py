@@ -26,6 +26,9 @@ PAPER_TEACHERS = (
 SUBJECT = {"student": ("arch",), "data": ("name",)}
 """The field that a check of the whole section is about."""
 
+DEFAULT_RECIPE = "paper"
+"""The recipe of a run that names none."""
+
 SECTIONS = ("student", "data", "method", "recipe", "readings", "teachers")
 
 
@@ -85,18 +88,14 @@ def teachers_of(values: Values) -> tuple[str, ...]:
     return tuple(arch for part in parts for arch in _teachers(part))
 
 
-def has_field(values: Values, path: str, methods: Methods) -> bool:
-    """Tell whether the cell with these values has the field at `path`."""
-    return path in fields_of(values, methods)
-
-
 def fields_of(values: Values, methods: Methods) -> list[str]:
     """List every field that the cell with these values can take, by dotted path."""
     name = _table(values, "method").get("name", "plain")
     models: dict[str, type[Frozen]] = {"student": Model, "data": Data, "recipe": Recipe}
-    models["method"] = methods.get(name, Frozen)
+    method = methods.get(name, MethodFields)
+    models["method"] = method
     fields = [f"{section}.{f}" for section, model in models.items() for f in model.model_fields]
-    readings = ["readings.name"] if getattr(methods.get(name), "readings", {}) else []
+    readings = ["readings.name"] if method.readings else []
     return [*fields, "method.name", "recipe.name", "teachers", *readings]
 
 
@@ -128,7 +127,7 @@ def _table(values: Values, section: str) -> Values:
 
 def _recipe(values: Values) -> Recipe:
     given = _table(values, "recipe")
-    name = given.pop("name", "paper")
+    name = given.pop("name", DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in recipes():
         hint = nearest(str(name), recipes())
         raise FieldError(
@@ -147,14 +146,19 @@ def _reading(values: Values, method: str, methods: Methods) -> Values:
     name = given.pop("name", None)
     if given:
         raise FieldError(f"readings.{next(iter(given))}", "unknown field; there is readings.name")
-    known = {reading for other in methods.values() for reading in getattr(other, "readings", {})}
-    if name is not None and (not isinstance(name, str) or name not in known):
+    if name is None:
+        return {}
+    own = methods[method].readings
+    if isinstance(name, str) and name in own:
+        return dict(own[name])
+    known = own or {reading for other in methods.values() for reading in other.readings}
+    if own or name not in known:
         raise FieldError(
             "readings.name",
-            f"no set of readings {name!r}{nearest(str(name), known)}; there are "
+            f"{method} has no set of readings {name!r}{nearest(str(name), known)}; there are "
             f"{', '.join(sorted(known))}",
         )
-    return dict(getattr(methods[method], "readings", {}).get(name, {}))
+    return {}  # a method without any: the cell only shares the override with others
 
 
 def _section(model: type[F], given: Values, section: str) -> F:

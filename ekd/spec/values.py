@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
 from ekd.spec.errors import nearest
 
@@ -59,7 +67,19 @@ KNOWN = {
 }
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
-Architecture = Annotated[str, Field(description="a CIFAR ResNet of depth 6n+2, such as resnet8")]
+
+
+def depth_of(arch: str) -> int:
+    """Give the depth of "resnet<6n+2>", n >= 1; ValueError names the nearest valid ones."""
+    match = re.fullmatch(r"resnet([1-9][0-9]*)", arch)
+    depth = int(match[1]) if match else 0
+    if depth < SMALLEST_DEPTH or (depth - 2) % DEPTH_STEP:
+        below = max(SMALLEST_DEPTH, (depth - 2) // DEPTH_STEP * DEPTH_STEP + 2)
+        raise ValueError(
+            f"unknown architecture {arch!r}: expected resnet with depth 6n+2, the nearest are "
+            f"resnet{below} and resnet{below + DEPTH_STEP}"
+        )
+    return depth
 
 
 class Data(Frozen):
@@ -110,38 +130,19 @@ class Data(Frozen):
 class Model(Frozen):
     """A network of one or more parallel branches (CompNet, Sec. 3.1)."""
 
-    arch: Architecture = "resnet8"
-    """Architecture of every branch; Sec. 4.1 takes ResNet8."""
+    arch: str = "resnet8"
+    """Architecture of every branch, a CIFAR ResNet of depth 6n+2; Sec. 4.1 takes ResNet8."""
     branches: int = Field(1, ge=1, le=64)
     """Ensemble size (ES)."""
     combine: Literal["sum", "mean", "probability"] = "sum"
     """How branches make one output, teachers alike: the sum of logits (Eq. 2 and 3), their mean,
     or the mean of the probabilities (a deep ensemble)."""
 
-    @model_validator(mode="before")
+    @field_validator("arch")
     @classmethod
-    def _one_branch_has_nothing_to_combine(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or values.get("branches", 1) != 1:
-            return values
-        same = values.get("combine") in ("mean", "probability")
-        return values | {"combine": "sum"} if same else values  # the same network, one key
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        match = re.fullmatch(r"resnet([1-9][0-9]*)", self.arch)
-        depth = int(match[1]) if match else 0
-        if depth < SMALLEST_DEPTH or (depth - 2) % DEPTH_STEP:
-            below = max(SMALLEST_DEPTH, (depth - 2) // DEPTH_STEP * DEPTH_STEP + 2)
-            raise ValueError(
-                f"unknown architecture {self.arch!r}: expected resnet with depth 6n+2, the nearest "
-                f"are resnet{below} and resnet{below + DEPTH_STEP}"
-            )
-        return self
-
-    @property
-    def depth(self) -> int:
-        """Number of layers, from the name."""
-        return int(self.arch.removeprefix("resnet"))
+    def _known_depth(cls, arch: str) -> str:
+        depth_of(arch)
+        return arch
 
 
 class Recipe(Frozen):
@@ -181,6 +182,11 @@ class Recipe(Frozen):
 
 class MethodFields(Frozen):
     """What spec must know of a method's hyper-parameters; the contract is in ekd.methods."""
+
+    numerics: ClassVar[int] = 1
+    """Bumped by hand when the method's own numbers change: only the keys of its runs change."""
+    readings: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """Named sets of fields, chosen by `readings.name`; the first is what the defaults say."""
 
     @classmethod
     def name(cls) -> str:
@@ -223,6 +229,12 @@ class Run(Frozen):
             copy.__dict__.pop(cached, None)
         return copy
 
+    @property
+    def epochs(self) -> int:
+        """Epochs over the images used; `budget = "steps"` makes up for a smaller set."""
+        whole = self.recipe.budget == "epochs"
+        return self.recipe.epochs if whole else math.ceil(self.recipe.epochs / self.data.fraction)
+
     def parents(self) -> tuple[Parent, ...]:
         """Give all runs that must be finished before this one."""
         return self.teachers + ((self.start,) if self.start else ())
@@ -247,6 +259,8 @@ class Run(Frozen):
         }
         parts["data"].pop("path")
         parts["method"]["name"] = self.method.name()
+        if self.method.numerics > 1:
+            parts["method"]["numerics"] = self.method.numerics
         teachers = [_reference(parent, kind) for parent in self.teachers]
         start = _reference(self.start, kind) if self.start else None
         identity = {"numerics": NUMERICS, **parts, "teachers": teachers, "start": start}

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def write_atomic(path: Path, content: bytes) -> str:
 
     Raises EnvironmentProblem where the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
@@ -50,14 +51,15 @@ def write_json(path: Path, value: Any) -> str:
     return write_atomic(path, (json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; EnvironmentProblem where the file is damaged, FileNotFoundError without one."""
+def read_json(path: Path, remedy: str) -> Any:
+    """Read JSON; EnvironmentProblem where the file is damaged, FileNotFoundError without one.
+
+    `remedy` says what to do about a damaged file.
+    """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise EnvironmentProblem(
-            f"{path} is damaged ({error}): delete its folder to do that part again"
-        ) from error
+        raise EnvironmentProblem(f"{path} is damaged ({error}): {remedy}") from error
 
 
 def sha256(path: Path) -> str:

@@ -26,6 +26,8 @@ class Holder:
     """A process, told apart from any later one with its pid."""
 
     host: str
+    space: str
+    """The process name space: containers on one host number their processes apart."""
     boot: str
     pid: int
     started: str
@@ -33,7 +35,7 @@ class Holder:
     @classmethod
     def of(cls, pid: int) -> Holder:
         """Describe a process of this host; `started` is empty where it does not run."""
-        return cls(socket.gethostname(), _boot(), pid, _start_time(pid))
+        return cls(*_here(), _boot(), pid, _start_time(pid))
 
 
 class Lease:
@@ -42,6 +44,8 @@ class Lease:
     def __init__(self, path: Path, holder: Holder) -> None:
         self._path = path
         self._holder = holder
+        self.lost = False
+        """Another process took the lease, as this one had not been heard of for a minute."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -67,6 +71,9 @@ class Lease:
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
+            if _read(self._path) != self._holder:
+                self.lost = True
+                return
             with contextlib.suppress(OSError):
                 os.utime(self._path)
 
@@ -98,7 +105,7 @@ def is_held(path: Path) -> bool:
     holder = _read(path)
     if holder is None:
         return False
-    if holder.host == socket.gethostname():
+    if (holder.host, holder.space) == _here():
         return holder == Holder.of(holder.pid)
     try:
         return time.time() - path.stat().st_mtime < STALE_SECONDS
@@ -119,6 +126,15 @@ def _read(path: Path) -> Holder | None:
         return Holder(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
+
+
+def _here() -> tuple[str, str]:
+    """Give this host and process name space."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return socket.gethostname(), space
 
 
 def _boot() -> str:

@@ -41,14 +41,10 @@ class RunFolder:
         if not (self.path / "spec.json").exists():
             write_json(self.path / "spec.json", resolved)
 
-    def spec(self) -> dict[str, Any]:
-        """Read the resolved run."""
-        return dict(read_json(self.path / "spec.json"))
-
     def provenance(self) -> list[dict[str, Any]]:
         """Read the sessions that trained the run, first to last."""
         path = self.path / "provenance.json"
-        return list(read_json(path)["sessions"]) if path.exists() else []
+        return list(self._read(path)["sessions"]) if path.exists() else []
 
     def write_provenance(self, sessions: list[dict[str, Any]]) -> None:
         """Write the sessions that trained the run."""
@@ -106,7 +102,7 @@ class RunFolder:
     def _checkpoints(self) -> list[dict[str, str]]:
         path = self.path / "checkpoint.json"
         try:
-            return list(read_json(path)["slots"]) if path.exists() else []
+            return list(self._read(path)["slots"]) if path.exists() else []
         except EnvironmentProblem:
             return []  # a damaged list costs a training, never a wrong result
 
@@ -124,7 +120,7 @@ class RunFolder:
 
     def result(self) -> dict[str, Any]:
         """Read what a finished run gave; FileNotFoundError before its end."""
-        return dict(read_json(self.path / "result.json"))
+        return dict(self._read(self.path / "result.json"))
 
     def read_output(self, name: str) -> bytes:
         """Read a finished run's file and check it; EnvironmentProblem where it is damaged."""
@@ -141,8 +137,11 @@ class RunFolder:
 
     def failure(self) -> dict[str, str]:
         """Read why the run has no result."""
-        return dict(read_json(self.path / "failure.json"))
+        return dict(self._read(self.path / "failure.json"))
 
     def forget_failure(self) -> None:
         """Let the run be tried again."""
         (self.path / "failure.json").unlink(missing_ok=True)
+
+    def _read(self, path: Path) -> Any:
+        return read_json(path, f"delete {self.path} to train that run again")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -32,7 +31,7 @@ class Request(Frozen):
 
 
 class Store:
-    """`<root>/`: one folder per run, requests/, wandb/, report/."""
+    """`<root>/`: one folder per run, requests/, data/ (fingerprints), wandb/, report/."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -41,7 +40,8 @@ class Store:
         """Make the store where there is none; EnvironmentProblem for one of a newer format."""
         path = self.root / "store.json"
         if path.exists():
-            found = read_json(path).get("format")
+            content = read_json(path, "delete that file, it is written again")
+            found = content.get("format") if isinstance(content, dict) else None
             if not isinstance(found, int):
                 raise EnvironmentProblem(f"{path} is not a store's: choose another --root")
             if found > FORMAT:
@@ -72,19 +72,21 @@ class Store:
 
     def check_data(self, name: str, fingerprint: str) -> None:
         """Record the content of a named data set, and refuse another one under its name."""
-        path = self.root / "data.json"
-        known: dict[str, Any] = read_json(path) if path.exists() else {}
-        if name not in known:
-            write_json(path, known | {name: fingerprint})
-        elif known[name] != fingerprint:
+        path = self.root / "data" / f"{name}.json"
+        if not path.exists():
+            write_json(path, {"fingerprint": fingerprint})
+        known = read_json(path, "delete that file, it is written again")["fingerprint"]
+        if known != fingerprint:
             raise EnvironmentProblem(
                 f"{name} here has the fingerprint {fingerprint}, but the runs in {self.root} saw "
-                f"{known[name]}: give the data that they saw, or another --root"
+                f"{known}: give the data that they saw, or another --root"
             )
 
 
 def _request(path: Path) -> Request:
     try:
-        return Request.model_validate_json(json.dumps(read_json(path)))
+        return Request.model_validate_json(
+            json.dumps(read_json(path, "delete that file and ask again"))
+        )
     except ValidationError as error:
         raise EnvironmentProblem(f"{path} is not a request: delete it and ask again") from error

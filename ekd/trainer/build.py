@@ -18,6 +18,8 @@ def build(run: Run, classes: int, store: Store) -> Objective:
     """Make the objective of a run at its start, on the CPU in channels_last.
 
     The student's initialisation is a stream of its own, so it is the same under every method.
+    Raises EnvironmentProblem where a teacher's weights are missing or damaged, TypeError where
+    the method would train a teacher itself instead of a copy.
     """
     student = _net(run.student, classes, run)
     initialise(student, run.recipe.init, run.seed)
@@ -31,6 +33,12 @@ def build(run: Run, classes: int, store: Store) -> Objective:
     with torch.random.fork_rng(devices=[]):  # layers of a method's own start from its own stream
         torch.manual_seed(stream_seed(run.seed, "method"))
         objective = cast(Method, run.method).objective(student, teachers)
+    kept = set(objective.modules())
+    if any(teacher in kept for teacher in teachers):
+        raise TypeError(
+            f"the objective of {run.method.name()} holds a teacher as it came from the store: hand "
+            "it over as frozen(teacher) or copied(teacher), or it trains unnoticed"
+        )
     return objective.to(memory_format=torch.channels_last)
 
 

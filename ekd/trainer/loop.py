@@ -29,12 +29,6 @@ class Task:
     folder: RunFolder
 
     @property
-    def epochs(self) -> int:
-        """Epochs over the images used; `budget = "steps"` makes up for a smaller set."""
-        recipe, fraction = self.run.recipe, self.run.data.fraction
-        return recipe.epochs if recipe.budget == "epochs" else math.ceil(recipe.epochs / fraction)
-
-    @property
     def steps(self) -> int:
         """Steps per epoch: a last batch of one image is left out, BatchNorm needs two."""
         full, rest = divmod(len(self.splits.train.labels), self.run.recipe.batch_size)
@@ -63,9 +57,9 @@ def train(task: Task, state: State, saver: Saver) -> Iterator[dict[str, Any]]:
     Raises Diverged where the loss or a weight is no longer finite.
     """
     recipe = task.run.recipe
-    evaluated = evaluation_epochs(task.epochs, recipe.evaluations)
-    while state.epoch < task.epochs:
-        rate = optimizer.learning_rate(recipe, state.epoch, task.epochs)
+    evaluated = evaluation_epochs(task.run.epochs, recipe.evaluations)
+    while state.epoch < task.run.epochs:
+        rate = optimizer.learning_rate(recipe, state.epoch, task.run.epochs)
         train_epoch(task, state, saver, rate)
         state.check_finite()
         line = _line(state, rate)
@@ -87,7 +81,7 @@ def train_epoch(task: Task, state: State, saver: Saver, rate: float) -> None:
     start = time.perf_counter() - state.seconds
     while state.step < task.steps:
         batch = _batch(task, state, positions)
-        progress = (state.epoch + state.step / task.steps) / task.epochs
+        progress = (state.epoch + state.step / task.steps) / task.run.epochs
         # A method that forgets batch.generator still draws the same after a resume.
         torch.manual_seed(stream_seed(task.run.seed, "global", state.epoch, state.step))
         step = objective(batch, progress)
