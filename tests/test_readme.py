@@ -9,20 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 import ekd.methods
 from ekd.cli.run import command
+from ekd.data import load
+from ekd.spec import Data
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 QUICK = ["--wandb", "disabled", "-s", "recipe.epochs=1", "-s", "data.resolution=8"]
 
 
-def block(language: str) -> str:
-    found = re.search(rf"```{language}\n(.*?)```", README, re.DOTALL)
-    assert found
-    return found[1]
+def block(language: str, number: int = 0) -> str:
+    return str(re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)[number])
 
 
 @pytest.fixture
@@ -45,7 +46,7 @@ def dropped_method(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """The README's method as a file that methods are looked for in."""
     folder = tmp_path / "methods"
     folder.mkdir()
-    (folder / "hinton.py").write_text(block("python"), encoding="utf-8")
+    (folder / "hinton.py").write_text(block("python", 1), encoding="utf-8")
     monkeypatch.setattr(ekd.methods, "__path__", [*ekd.methods.__path__, str(folder)])
     ekd.methods.discover.cache_clear()
     yield
@@ -83,3 +84,23 @@ def test_a_method_dropped_as_one_file_is_found_and_trains(flowers: Path) -> None
     assert '"temperature": 4.0' in "".join(
         (flowers / "runs" / e["key"] / "spec.json").read_text() for e in found["runs"]
     )
+
+
+def test_the_snippet_loads_a_student_that_gives_what_was_kept(flowers: Path) -> None:
+    found = run(flowers)
+    for key in (entry["key"] for entry in found["runs"]):
+        folder, names = flowers / "runs" / key, {}
+        exec(block("python").replace("runs/KEY", str(folder)), names)
+        about, splits = (
+            names["about"],
+            load(
+                Data.model_validate({"path": str(flowers / "flowers"), "resolution": 8}),
+                flowers / "data",
+            ),
+        )
+        mean, std = torch.tensor(about["mean"]), torch.tensor(about["std"])
+        pixels = splits.test.images.permute(0, 3, 1, 2) / 255
+        logits = names["net"]((pixels - mean[:, None, None]) / std[:, None, None]).logits
+        kept = np.load(folder / "test_outputs.npz")["student.logits"]
+        assert np.allclose(logits.detach().numpy(), kept, atol=1e-4)
+        assert about["classes"] == ["daisy", "rose", "tulip"]

@@ -5,20 +5,32 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from ekd.spec.load import exhibit_names, exhibit_path, load_exhibit, scales
+from ekd.spec import KNOWN
+from ekd.spec.load import exhibit_names, exhibit_path, load_exhibit, recipes, scales
+from ekd.spec.resolve import PAPER_TEACHERS
 
 
 def listing() -> dict[str, dict[str, str]]:
-    """Give the titles of all exhibits and what each scale is for."""
-    titles = {name: load_exhibit(exhibit_path(name)).title for name in exhibit_names()}
-    return {"exhibits": titles, "scales": {n: scale.description for n, scale in scales().items()}}
+    """Name the exhibits, scales, data sets, recipes and teachers that there are."""
+    return {
+        "exhibits": {name: load_exhibit(exhibit_path(name)).title for name in exhibit_names()},
+        "scales": {name: scale.description for name, scale in scales().items()},
+        "data": {name: f"{known.title}, {known.classes} classes" for name, known in KNOWN.items()},
+        "recipes": {
+            name: ", ".join(f"{field} = {json.dumps(value)}" for field, value in fields.items())
+            for name, fields in recipes().items()
+        },
+        "teachers": {f"T{number}": arch for number, arch in enumerate(PAPER_TEACHERS, 1)},
+    }
 
 
 def listing_text(found: dict[str, dict[str, str]]) -> str:
     """Lay the listing out as text."""
-    lines = [f"{name:8} {title}" for name, title in found["exhibits"].items()]
-    lines += ["", *(f"--scale {name:8} {text}" for name, text in found["scales"].items())]
-    return "\n".join(lines)
+    parts = [
+        [part, *(f"  {name:14} {text}" for name, text in entries.items())]
+        for part, entries in found.items()
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts)
 
 
 def description(name: str) -> dict[str, Any]:

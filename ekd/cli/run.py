@@ -14,7 +14,9 @@ import click
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("exhibits", nargs=-1)
-@click.option("--list", "list_", is_flag=True, help="List the exhibits that come with the suite.")
+@click.option(
+    "--list", "list_", is_flag=True, help="List exhibits, scales, data sets, recipes and teachers."
+)
 @click.option(
     "--describe",
     metavar="NAME",
