@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+from planned import TAUGHT, asked, derived, npz
 
 from ekd.methods import discover
-from ekd.plan import derive, sheets
-from ekd.spec import EnvironmentProblem, Run
-from ekd.spec.fields import assignment, merged, nested
+from ekd.plan import sheets
+from ekd.spec import EnvironmentProblem
+from ekd.spec.fields import merged
 from ekd.spec.resolve import FieldError
-from ekd.store import Request
-
-NOWHERE = Path("no-such-data-root")
-TAUGHT = ("data.name=cifar10", "method.name=ekd", "student.branches=2", "teachers=T1-T2")
-
-
-def derived(*texts: str, seed: int = 0) -> Run:
-    return derive(merged(*(nested(*assignment(text)) for text in texts)), seed, NOWHERE)
-
-
-def asked(*names: str, **changes: Any) -> Request:
-    return Request(**{"exhibits": names, "scale": "paper", "seeds": (0,), **changes})
-
-
-def npz(path: Path, shade: int) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    images = np.full((4, 8, 8, 3), shade, np.uint8)
-    labels = np.array([0, 1, 0, 1])
-    np.savez(path, train_images=images, train_labels=labels, test_images=images, test_labels=labels)
-    return path
-
 
 # Teachers
 

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-
-from ekd.plan import derive
-from ekd.spec import Run
-from ekd.spec.fields import assignment, merged, nested
-
-
-def derived(*texts: str) -> Run:
-    fields = merged(*(nested(*assignment(text)) for text in texts))
-    return derive(fields, 0, Path("no-such-data-root"))
-
+from planned import derived
 
 WITHOUT_EFFECT = [
     "student.combine=mean",

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from planned import derived
 from pydantic import ValidationError
 
 from ekd.methods import discover
-from ekd.plan import derive, sheets
+from ekd.plan import sheets
 from ekd.spec import Data, MethodFields, Model, Parent, Recipe, Run, depth_of, values
-from ekd.spec.fields import assignment, merged, nested
 from ekd.spec.values import Frozen, added_later
 from ekd.store import Request
 
@@ -25,11 +25,6 @@ OTHER = {
     "combine": "mean",
     "milestones": (0.25,),
 }
-
-
-def derived(*texts: str, seed: int = 0) -> Run:
-    fields = merged(*(nested(*assignment(text)) for text in texts))
-    return derive(fields, seed, Path("no-such-data-root"))
 
 
 def run(**changes: Any) -> Run:

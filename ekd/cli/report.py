@@ -7,30 +7,20 @@ from pathlib import Path
 
 import click
 
+from ekd.cli import options
+
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("exhibits", nargs=-1)
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="The store.",
-)
+@options.root
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=options.FOLDER,
     help="Where the pages go.  [default: <root>/report]",
 )
 @click.option("--scale", help="Only this scale: smoke, reduced or paper.")
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    help="Where the data sets are.",
-)
-@click.option("--json", "json_", is_flag=True, help="One JSON object on stdout, nothing else.")
+@options.data_root
+@options.json_
 def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str | None,
             data_root: Path, json_: bool) -> None:  # fmt: skip
     """Show what `ekd-run` requested for EXHIBITS (default: all), a page and a CSV file for each.

@@ -6,10 +6,11 @@ import json
 import re
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
+
+from ekd.cli import options
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,26 +41,14 @@ import click
 @click.option("--only", type=click.Choice(["teachers"]), help="Train only what others learn from.")
 @click.option("--plan", is_flag=True, help="Show the runs, their state and hours; train nothing.")
 @click.option("--retry", is_flag=True, help="Try failed and diverged runs again.")
-@click.option(
-    "--root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("runs"),
-    show_default=True,
-    help="The store.",
-)
-@click.option(
-    "--data-root",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("data"),
-    show_default=True,
-    help="Where the data sets are, or go.",
-)
+@options.root
+@options.data_root
 @click.option(
     "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
 )
 @click.option("--wandb", metavar="MODE", help="offline (default), online or disabled.")
-@click.option("--json", "json_", is_flag=True, help="One JSON object on stdout, nothing else.")
-def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **options: Any) -> None:
+@options.json_
+def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **given: Any) -> None:
     """Train what EXHIBITS need: table1 to table3, fig2 to fig5, or specs of your own (.toml).
 
     Stop it at any time; the same command goes on where it stopped.
@@ -69,7 +58,7 @@ def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **opti
     """
     from ekd.cli import inform
 
-    json_ = options["json_"]
+    json_ = given["json_"]
     if list_:
         found = inform.listing()
         click.echo(json.dumps(found, indent=1) if json_ else inform.listing_text(found))
@@ -79,16 +68,16 @@ def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **opti
     elif not exhibits:
         raise click.UsageError("name an exhibit, such as table1, or a .toml; --list shows them")
     else:
-        _plan_or_train(exhibits, options)
+        _plan_or_train(exhibits, given)
 
 
-def _plan_or_train(exhibits: tuple[str, ...], options: dict[str, Any]) -> None:
-    seeds = _seeds(options.pop("seeds"))
+def _plan_or_train(exhibits: tuple[str, ...], given: dict[str, Any]) -> None:
+    seeds = _seeds(given.pop("seeds"))
     from ekd.cli.exits import FAILED
     from ekd.cli.plan_text import show_plan
     from ekd.cli.train import Options, request_of, train
 
-    chosen = Options(**options)
+    chosen = Options(**given)
     request = request_of(exhibits, seeds, chosen)
     if chosen.plan:
         show_plan(request, chosen)
