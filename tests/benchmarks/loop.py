@@ -28,7 +28,7 @@ from ekd.streams import generator
 from ekd.trainer import Saver, Task, begin, build
 from ekd.trainer.loop import train_epoch
 
-IMAGES, SIDE, CLASSES, BATCH, ROUNDS = 1280, 32, 10, 128, 7
+IMAGES, SIDE, CLASSES, BATCH, ROUNDS = 1280, 32, 10, 128, 15
 
 
 def main() -> None:
