@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -46,6 +47,8 @@ def _main(folder: str, arguments: tuple[str, ...]) -> None:
     from ekd.cli import run
     from ekd.engines import local
 
+    # A job that a shell started in the background ignores Ctrl-C, and so do all its children.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
     local.Saver = partial(local.Saver, between_epochs=0.1, inside_epochs=0.04)  # type: ignore[misc]
     sys.argv = ["ekd-run", *arguments]
