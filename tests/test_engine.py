@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from faulty import Faulty
 
 from ekd.engines import Console, Engine, all_done
+from ekd.engines.process import revision
 from ekd.plan import Planned, generation, lineage
 from ekd.spec import EnvironmentProblem, Parent, Run
 from ekd.store import Lease, Store, acquire
@@ -134,6 +136,43 @@ def test_a_damaged_teacher_stops_its_students_alone(tiny_npz: Path, tmp_path: Pa
     assert (states[run.key], states[other.key]) == ("missing", "done")  # the lease was given back
     assert isinstance(chosen.unavailable[run.key], EnvironmentProblem)
     assert "missing or damaged" in str(chosen.unavailable[run.key])
+
+
+def test_a_run_whose_history_was_cut_off_stops_alone(tiny_npz: Path, tmp_path: Path) -> None:
+    run, other = (tiny.plain(tiny.data(tiny_npz), seed, epochs=2) for seed in (0, 7))
+    store = Store(tmp_path).open()
+    next(tiny.epochs(run, store, between=0))  # stopped after its first epoch
+    (store.folder(run).path / "history.jsonl").write_text("")
+    chosen = engine(tmp_path)
+    states = chosen.execute(plan_of(run, other))
+    assert (states[run.key], states[other.key]) == ("partial", "done")
+    assert "lacks epochs" in str(chosen.unavailable[run.key])
+
+
+def test_the_revision_of_a_checkout_changes_with_new_files_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ekd").mkdir()
+    (tmp_path / "ekd" / "__init__.py").write_text("")
+    who = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+    for command in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "x"]):
+        subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
+    monkeypatch.setattr("ekd.__file__", str(tmp_path / "ekd" / "__init__.py"))
+
+    def dirty() -> str:
+        revision.cache_clear()
+        found = revision()
+        assert found is not None
+        return found["dirty"]
+
+    try:
+        assert dirty() == ""
+        (tmp_path / "ekd" / "mine.py").write_text("weight = 1")
+        first = dirty()
+        (tmp_path / "ekd" / "mine.py").write_text("weight = 2")
+        assert len({"", first, dirty()}) == 3
+    finally:
+        revision.cache_clear()
 
 
 def test_a_run_taken_over_by_another_process_is_left_to_it(

@@ -108,6 +108,33 @@ def test_a_holder_on_another_host_counts_while_its_heart_beats(tmp_path: Path) -
     lease.release()
 
 
+def test_a_holder_in_another_container_of_this_host_counts_by_its_heart_beat(
+    tmp_path: Path,
+) -> None:
+    inside = {"space": "pid:[1]", "pid": 2**22 - 1}  # no such process out here
+    write_holder(tmp_path, age=STALE_SECONDS - 10, **inside)
+    assert acquire(tmp_path) is None
+    write_holder(tmp_path, age=STALE_SECONDS + 1, **inside)
+    lease = acquire(tmp_path)
+    assert lease is not None
+    lease.release()
+
+
+def test_a_holder_notices_that_another_took_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ekd.store.lease.HEARTBEAT_SECONDS", 0.01)
+    lease = acquire(tmp_path)
+    assert lease is not None
+    assert not lease.lost
+    write_holder(tmp_path, host="elsewhere")
+    deadline = time.monotonic() + 10
+    while not lease.lost:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    lease.release()
+
+
 def test_the_heart_beats_while_the_lease_is_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -148,3 +148,9 @@ def test_the_networks_norms_and_biases_are_in_the_spared_group(
     sizes = sum(p.numel() for group in groups for p in group["params"])
     assert sizes == sum(p.numel() for p in objective.parameters())
     assert math.isclose(groups[0]["lr"], 0.01)
+
+
+def test_a_drop_at_half_of_an_odd_number_of_epochs_waits_for_the_half() -> None:
+    halved = tiny.recipe(lr=1.0, milestones=(0.5,))
+    assert [learning_rate(halved, epoch, 1) for epoch in range(1)] == [1.0]
+    assert [learning_rate(halved, epoch, 5) for epoch in range(5)] == [1.0] * 3 + [0.1] * 2

@@ -42,7 +42,7 @@ class Engine:
     retry: bool = False
     tried: set[str] = field(default_factory=set)
     unavailable: dict[str, EkdError] = field(default_factory=dict)
-    """Runs that could not start here, for want of data or of a teacher's weights."""
+    """Runs that could not start here, for want of data, a teacher's weights or their own past."""
     missing_data: dict[tuple[str, str], EkdError] = field(default_factory=dict)
     """Sources, by name and path, that could not be read."""
 
@@ -117,13 +117,13 @@ class Engine:
         try:
             splits = self._splits(run)
             objective = build(run, len(splits.classes), self.store).to(self.device)
+            task = Task(run, splits, folder)
+            state, threads = begin(task, objective)
         except EkdError as error:
             self.unavailable[run.key] = error
             self.console.say(f"{run.key} {describe(run)} cannot start: {error}")
             return
-        task = Task(run, splits, folder)
         folder.write_spec(run.resolved())
-        state, threads = begin(task, objective)
         sessions = [*folder.provenance(), session(self.device, splits.fingerprint)]
         folder.write_provenance(sessions)
         self.console.started(run, state.epoch, run.epochs, threads)
