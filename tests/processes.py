@@ -43,14 +43,29 @@ def code(process: BaseProcess, timeout: float = 60) -> int:
     return process.exitcode
 
 
+def meet(folder: Path, place: str, name: str, count: int) -> None:
+    """Wait, without rest, until `count` processes are at one place."""
+    meeting = folder / f"meeting-{place}"
+    meeting.mkdir(exist_ok=True)
+    (meeting / name).touch()
+    while len(list(meeting.iterdir())) < count:
+        os.sched_yield()
+
+
 def _main(folder: str, arguments: tuple[str, ...]) -> None:
-    from ekd.cli import run
     from ekd.engines import local
+
+    local.Saver = partial(local.Saver, seconds=0.04, ratio=0)  # type: ignore[misc]
+    command(folder, arguments)
+
+
+def command(folder: str, arguments: tuple[str, ...]) -> None:
+    """Be `ekd-run` in `folder`, as `ekd_run` starts it, with the checkpoints of a real run."""
+    from ekd.cli import run
 
     # A job that a shell started in the background ignores Ctrl-C, and so do all its children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.chdir(folder)
-    local.Saver = partial(local.Saver, between_epochs=0.1, inside_epochs=0.04)  # type: ignore[misc]
     sys.argv = ["ekd-run", *arguments]
     out, err = Path(f"out-{os.getpid()}"), Path(f"err-{os.getpid()}")
     with (

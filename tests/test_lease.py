@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -16,7 +18,7 @@ import pytest
 
 from ekd.spec import EnvironmentProblem
 from ekd.store import RunFolder, acquire
-from ekd.store.lease import STALE_SECONDS, Holder, is_held
+from ekd.store.lease import STALE_SECONDS, Holder, LeaseLost, is_held
 
 
 def write_holder(folder: Path, age: float = 0.0, **changes: Any) -> Path:
@@ -97,42 +99,94 @@ def test_a_pid_that_is_not_the_holder_any_more_is_replaced(
     lease.release()
 
 
-def test_a_holder_on_another_host_counts_while_its_heart_beats(tmp_path: Path) -> None:
-    elsewhere = {"host": f"not-{socket.gethostname()}", "pid": 2**22 - 1}
-    write_holder(tmp_path, age=STALE_SECONDS - 10, **elsewhere)
+class Clock:
+    """This process's own clock, which only the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("ekd.store.lease.monotonic", made)
+    return made
+
+
+ELSEWHERE = {"host": f"not-{socket.gethostname()}", "pid": 2**22 - 1}
+IN_ANOTHER_CONTAINER = {"space": "pid:[1]", "pid": 2**22 - 1}  # no such process out here
+
+
+@pytest.mark.parametrize(
+    "holder", [ELSEWHERE, IN_ANOTHER_CONTAINER], ids=["another host", "another container"]
+)
+@pytest.mark.parametrize("age", [0, 10**9, -(10**9)], ids=["now", "past", "future"])
+def test_a_holder_elsewhere_is_dead_once_it_was_seen_still_for_a_minute(
+    tmp_path: Path, clock: Clock, holder: dict[str, Any], age: float
+) -> None:
+    """Whatever its clock says: a heartbeat may bear any date."""
     assert STALE_SECONDS == 60
+    write_holder(tmp_path, age, **holder)
+    for _ in range(3):
+        assert acquire(tmp_path) is None
+        clock.seconds += 29
+    write_holder(tmp_path, age + 5, **holder)  # a heartbeat, on a clock that was set back
+    for _ in range(3):
+        assert acquire(tmp_path) is None
+        clock.seconds += 29
+    write_holder(tmp_path, age + 5, **holder | {"pid": 7})  # another holder with that very date
     assert acquire(tmp_path) is None
-    write_holder(tmp_path, age=STALE_SECONDS + 1, **elsewhere)
-    lease = acquire(tmp_path)
-    assert lease is not None
-    lease.release()
-
-
-def test_a_holder_in_another_container_of_this_host_counts_by_its_heart_beat(
-    tmp_path: Path,
-) -> None:
-    inside = {"space": "pid:[1]", "pid": 2**22 - 1}  # no such process out here
-    write_holder(tmp_path, age=STALE_SECONDS - 10, **inside)
+    clock.seconds += 59.9
     assert acquire(tmp_path) is None
-    write_holder(tmp_path, age=STALE_SECONDS + 1, **inside)
+    clock.seconds += 0.1
     lease = acquire(tmp_path)
     assert lease is not None
+    lease.check()
     lease.release()
 
 
-def test_a_holder_notices_that_another_took_its_lease(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_this_computer_s_date_decides_nothing(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ekd.store.lease.HEARTBEAT_SECONDS", 0.01)
+    write_holder(tmp_path, **ELSEWHERE)
+    for date in (0.0, 1e10, 0.0):
+        monkeypatch.setattr("ekd.store.lease.time.time", lambda date=date: date)
+        assert acquire(tmp_path) is None
+    clock.seconds += 60
     lease = acquire(tmp_path)
     assert lease is not None
-    assert not lease.lost
-    write_holder(tmp_path, host="elsewhere")
-    deadline = time.monotonic() + 10
-    while not lease.lost:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
     lease.release()
+
+
+def test_a_display_takes_a_heartbeat_of_this_minute_for_life(tmp_path: Path) -> None:
+    for age, held in [(0, True), (50, True), (70, False), (-50, True), (-70, False)]:
+        assert is_held(write_holder(tmp_path, age, **ELSEWHERE)) is held
+
+
+def test_a_lease_that_another_process_looks_at_this_instant_is_left_to_it(tmp_path: Path) -> None:
+    with (tmp_path / "lease.lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert acquire(tmp_path) is None  # nor does it wait: that process may stand still
+    lease = acquire(tmp_path)
+    assert lease is not None
+    lease.release()
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["taken", "deleted"])
+def test_a_holder_notices_that_it_lost_its_lease(tmp_path: Path, gone: bool) -> None:
+    lease = acquire(tmp_path)
+    assert lease is not None
+    lease.check()
+    path = write_holder(tmp_path, **ELSEWHERE)
+    if gone:
+        shutil.rmtree(tmp_path)
+    with pytest.raises(LeaseLost):
+        lease.check()
+    lease.release()
+    assert path.exists() is not gone
 
 
 def test_the_heart_beats_while_the_lease_is_held(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import random
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 import tiny
 import torch
 
-from ekd.spec import Run
+from ekd.spec import EnvironmentProblem, Run
 from ekd.store import Store, sha256
 from ekd.trainer import Saver, State, begin, build, finish, train
 
@@ -24,12 +26,17 @@ class Stopped(Exception):
     pass
 
 
+@dataclass
 class StoppingSaver(Saver):
-    """Keeps every offer, and stops the training at the first one of a session."""
+    """Keeps the first offer of a session, or its first at an epoch's end, and stops there."""
+
+    seconds: float = 0.0
+    steps: bool = True
 
     def offer(self, state: State) -> None:
-        super().offer(state)
-        raise Stopped
+        if self.steps or not state.step:
+            super().offer(state)
+            raise Stopped
 
 
 def in_pieces(run: Run, store: Store, *, steps: bool) -> int:
@@ -39,18 +46,15 @@ def in_pieces(run: Run, store: Store, *, steps: bool) -> int:
         task = tiny.task(run, store)
         task.folder.write_spec(run.resolved())
         state, _ = begin(task, build(run, tiny.CLASSES, store))
-        inside = 0.0 if steps else 1e9
-        saver = StoppingSaver(task.folder, 0.0, inside) if steps else Saver(task.folder, 0.0, 1e9)
+        saver = StoppingSaver(task.folder, steps=steps)
         torch.manual_seed(sessions)  # no session may lean on the global generator
         try:
             for _ in train(task, state, saver):
-                break
-            else:
-                finish(task, state)
-                return sessions
+                pass
+            finish(task, state)
+            return sessions
         except Stopped:
-            pass
-        sessions += 1
+            sessions += 1
 
 
 def runs(path: Path) -> dict[str, Run]:
@@ -68,7 +72,7 @@ def compare(path: Path, root: Path, name: str, steps: bool) -> None:
         tiny.trained(parent.run, whole), tiny.trained(parent.run, pieces)
     tiny.trained(run, whole)
     sessions = in_pieces(run, pieces, steps=steps)
-    assert sessions == (6 if steps else 2)
+    assert sessions == (8 if steps else 2)  # three steps and an end, twice
     assert tiny.content(pieces.folder(run)) == tiny.content(whole.folder(run))
     selected = [store.folder(run).result()["selected_epoch"] for store in (whole, pieces)]
     assert selected == ([1, 1] if name == "best" else [2, 2])
@@ -96,7 +100,6 @@ def stopped_after(run: Run, store: Store, epochs: int) -> None:
     training = tiny.epochs(run, store, between=0)
     for _ in range(epochs):
         next(training)
-    next(training)  # an epoch is kept when the next one begins
     training.close()
 
 
@@ -105,14 +108,14 @@ def test_a_damaged_newest_checkpoint_falls_back_to_the_one_before(
 ) -> None:
     run = tiny.plain(tiny.data(tiny_npz), epochs=4)
     store, whole = Store(tmp_path / "a").open(), Store(tmp_path / "b").open()
-    stopped_after(run, store, 2)
+    stopped_after(run, store, 3)
     folder = store.folder(run)
-    newest = folder.path / folder._checkpoints()[0]["file"]
+    newest = folder.path / folder.checkpoints()[0].file
     content = bytearray(newest.read_bytes())
     content[len(content) // 2] ^= 1
     newest.write_bytes(content)
     state, _ = begin(tiny.task(run, store), build(run, tiny.CLASSES, store))
-    assert state.epoch == 2
+    assert (state.epoch, state.step) == (2, 3)  # the end of the third epoch is lost, no step is
     assert len(folder.history()) == 2  # of three
     tiny.trained(run, store), tiny.trained(run, whole)
     assert tiny.content(folder) == tiny.content(whole.folder(run))
@@ -137,6 +140,60 @@ def test_the_threads_of_a_checkpoint_are_known_at_its_resume(
     stopped_after(run, store, 1)
     resumed = begin(tiny.task(run, store), build(run, tiny.CLASSES, store))[1]
     assert (fresh, resumed) == (None, 1)
+
+
+@pytest.mark.parametrize("damage", ["another method", "another optimizer", "no archive", "no keys"])
+def test_a_checkpoint_of_another_layout_is_one_sentence(
+    tiny_npz: Path, tmp_path: Path, damage: str
+) -> None:
+    run = tiny.plain(tiny.data(tiny_npz))
+    store = Store(tmp_path).open()
+    task = tiny.task(run, store)
+    objective = build(run, tiny.CLASSES, store)
+    state, _ = begin(task, objective)
+    if damage == "another method":
+        objective.register_buffer("queue", torch.zeros(3))
+    if damage == "another optimizer":
+        state.optimizer.add_param_group({"params": [torch.zeros(1, requires_grad=True)]})
+    unlike = io.BytesIO()
+    torch.save({}, unlike)
+    content = {"no archive": b"state", "no keys": unlike.getvalue()}
+    task.folder.write_checkpoint(content.get(damage, state.to_bytes()))
+    with pytest.raises(EnvironmentProblem, match=r"does not fit.*go on with that version, or del"):
+        begin(task, build(run, tiny.CLASSES, store))
+
+
+class Times:
+    """A clock that goes on by itself while a checkpoint is written."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, takes: float) -> None:
+        self.now = 100.0
+        self.takes = takes
+        self.writes: list[float] = []
+        monkeypatch.setattr("ekd.trainer.state.time.monotonic", lambda: self.now)
+
+    def write_checkpoint(self, content: bytes) -> None:
+        self.writes.append(self.now - 100)
+        self.now += self.takes
+
+
+@pytest.mark.parametrize(
+    ("takes", "expected"), [(0.1, [5, 10.1, 15.2]), (1.0, [5, 26, 47]), (0.25, [5, 10.25, 15.5])]
+)
+def test_checkpoints_are_due_by_time_and_by_what_they_cost(
+    tiny_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, takes: float,
+    expected: list[float],
+) -> None:  # fmt: skip
+    run = tiny.plain(tiny.data(tiny_npz))
+    store = Store(tmp_path).open()
+    state, _ = begin(tiny.task(run, store), build(run, tiny.CLASSES, store))
+    times = Times(monkeypatch, takes)
+    saver = Saver(times, last=times.now)  # type: ignore[arg-type]
+    while times.now < 100 + expected[-1] + takes:
+        state.step = 1 - state.step  # at an epoch's end or inside an epoch is the same
+        saver.offer(state)
+        times.now = round(times.now + 0.05, 6)
+    assert times.writes == pytest.approx(expected, abs=0.051)
 
 
 def command(spec: Path, root: Path) -> list[str]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 import tiny
 
 from ekd.spec import EnvironmentProblem
 from ekd.store import Request, RunFolder, Store, read_json, sha256, write_atomic, write_json
+from ekd.store.store import request_name
 
 
 @pytest.fixture
@@ -94,7 +97,7 @@ def test_a_torn_last_line_of_the_history_is_left_out_and_cut(folder: RunFolder) 
     path = folder.path / "history.jsonl"
     path.write_text(path.read_text() + '{"epoch": 3, "lo')
     assert [line["epoch"] for line in folder.history()] == [1, 2]
-    assert folder.cut_history(2) == 2
+    folder.cut_history(2)
     folder.append_history({"epoch": 3})
     assert [json.loads(line)["epoch"] for line in path.read_text().splitlines()] == [1, 2, 3]
 
@@ -102,8 +105,53 @@ def test_a_torn_last_line_of_the_history_is_left_out_and_cut(folder: RunFolder) 
 def test_epochs_after_the_checkpoint_are_cut(folder: RunFolder) -> None:
     for epoch in (1, 2, 3):
         folder.append_history({"epoch": epoch})
-    assert folder.cut_history(1) == 1
+    folder.cut_history(1)
     assert folder.history() == [{"epoch": 1}]
+    with pytest.raises(EnvironmentProblem, match=r"history.jsonl .* lacks epochs .*: delete"):
+        folder.cut_history(2)
+
+
+def test_a_history_that_is_not_the_checkpoints_is_refused(folder: RunFolder) -> None:
+    folder.append_history({"epoch": 1, "loss": 0.25})
+    folder.write_checkpoint(b"state")
+    path = folder.path / "history.jsonl"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"0.25", b"0.24"))
+    with pytest.raises(EnvironmentProblem, match=r"history.jsonl is damaged .*: delete"):
+        folder.cut_history(1)
+    path.write_bytes(whole)
+    folder.cut_history(1)
+    assert path.read_bytes() == whole
+
+
+@pytest.mark.parametrize("tail", [b'{"epoch": 2}', b"\xff\xfe\n", b"7\n", b'{"epoch": 3}\n'])
+def test_a_history_ends_where_a_line_is_torn_damaged_or_out_of_turn(
+    folder: RunFolder, tail: bytes
+) -> None:
+    folder.append_history({"epoch": 1})
+    path = folder.path / "history.jsonl"
+    path.write_bytes(path.read_bytes() + tail)
+    assert folder.history() == [{"epoch": 1}]
+
+
+def test_a_damaged_history_of_a_finished_run_is_not_read(folder: RunFolder) -> None:
+    folder.append_history({"epoch": 1, "loss": 0.25})
+    folder.write_outputs({}, {"accuracy": 1})
+    path = folder.path / "history.jsonl"
+    path.write_bytes(path.read_bytes().replace(b"0.25", b"0.24"))
+    with pytest.raises(EnvironmentProblem, match=r"history\.jsonl is missing or damaged"):
+        folder.history()
+
+
+def test_a_spec_that_is_not_the_runs_is_written_again(folder: RunFolder) -> None:
+    path = folder.path / "spec.json"
+    before = path.stat().st_mtime_ns, path.read_bytes()
+    folder.write_spec({"seed": 0})
+    assert (path.stat().st_mtime_ns, path.read_bytes()) == before
+    for damaged in ('{"seed": 1}', '{"seed": 0', ""):
+        path.write_text(damaged)
+        folder.write_spec({"seed": 0})
+        assert path.read_bytes() == before[1]
 
 
 def test_the_newest_undamaged_checkpoint_is_read(folder: RunFolder) -> None:
@@ -112,7 +160,7 @@ def test_the_newest_undamaged_checkpoint_is_read(folder: RunFolder) -> None:
         folder.write_checkpoint(content)
         assert folder.read_checkpoint() == content
     files = {path.read_bytes(): path for path in folder.path.glob("checkpoint-*.pt")}
-    assert set(files) == {b"two", b"three"}  # two slots
+    assert set(files) == {b"two", b"three"}
     files[b"three"].write_bytes(b"thrEe")
     assert folder.read_checkpoint() == b"two"
     files[b"two"].unlink()
@@ -135,7 +183,7 @@ def test_a_checkpoint_that_reads_back_wrong_is_not_taken_for_the_newest(
     folder: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder.write_checkpoint(b"one")
-    monkeypatch.setattr("ekd.store.run_folder.sha256", lambda _: "0" * 64)
+    monkeypatch.setattr("ekd.store.checkpoints.sha256", lambda _: "0" * 64)
     with pytest.raises(EnvironmentProblem, match="check the disk"):
         folder.write_checkpoint(b"two")
     monkeypatch.undo()
@@ -152,9 +200,9 @@ def test_the_result_is_written_last(folder: RunFolder, monkeypatch: pytest.Monke
         assert folder.status() == "partial"
         return write_atomic(path, content)
 
-    monkeypatch.setattr("ekd.store.run_folder.write_atomic", noted)
+    monkeypatch.setattr("ekd.store.guarded.write_atomic", noted)
     monkeypatch.setattr("ekd.store.files.write_atomic", noted)
-    (folder.path / ".checkpoint-a.pt.1.tmp").write_bytes(b"left by a killed process")
+    (folder.path / ".checkpoint.json.1.tmp").write_bytes(b"left by a killed process")
     folder.write_outputs({"weights.safetensors": b"w", "test_outputs.npz": b"o"}, {"accuracy": 1})
     assert written == ["weights.safetensors", "test_outputs.npz", "result.json"]
     assert folder.status() == "done"
@@ -172,7 +220,7 @@ def test_a_flipped_byte_of_any_file_is_found(done: RunFolder) -> None:
             done.read_output(name)
         path.write_bytes(whole)
     assert set(done.result()["files"]) == {"weights.safetensors", "test_outputs.npz",
-                                           "history.jsonl"}  # fmt: skip
+                                           "history.jsonl", "spec.json"}  # fmt: skip
 
 
 def test_a_missing_file_of_a_finished_run_is_told(done: RunFolder, tmp_path: Path) -> None:
@@ -193,6 +241,115 @@ def test_the_states_of_a_run(folder: RunFolder) -> None:
     assert folder.failure() == {"kind": "failed", "message": "KeyError", "traceback": "Traceback"}
     folder.forget_failure()
     assert folder.status() == "partial"
+
+
+def test_a_result_that_was_changed_is_refused_and_one_without_a_checksum_is_older(
+    folder: RunFolder,
+) -> None:
+    folder.append_history({"epoch": 1})
+    folder.write_outputs({}, {"accuracy": 0.5})
+    path = folder.path / "result.json"
+    whole = path.read_text()
+    assert folder.result()["accuracy"] == 0.5
+    renamed = whole.replace('"checksum"', '"checksun"')
+    for damaged in (whole.replace("0.5", "0.6"), renamed, whole.replace("{", "[", 1)):
+        path.write_text(damaged)
+        with pytest.raises(EnvironmentProblem, match=r"result.json is damaged.*: delete .* again"):
+            folder.result()
+    older = json.loads(whole)
+    del older["checksum"]
+    path.write_text(json.dumps(older))
+    assert folder.result() == older
+
+
+def test_what_a_killed_process_left_is_noticed_and_removed(folder: RunFolder) -> None:
+    assert not RunFolder(folder.path, "nowhere").leftovers()
+    folder.append_history({"epoch": 1})
+    folder.write_checkpoint(b"state")
+    folder.write_failure("failed", "no", "")
+    assert not folder.leftovers()  # they are needed
+    (folder.path / ".weights.safetensors.1.tmp").write_bytes(b"half")
+    assert folder.leftovers()
+    folder.tidy()
+    assert folder.status() == "failed"
+    assert folder.read_checkpoint() == b"state"
+    assert not folder.leftovers()
+    needed = {p.name: p.read_bytes() for p in folder.path.iterdir() if p.name != "history.jsonl"}
+    folder.write_outputs({}, {})
+    kept = {path.name for path in folder.path.iterdir()}
+    for name, content in needed.items():
+        if name in kept:
+            continue
+        (folder.path / name).write_bytes(content)
+        assert folder.leftovers(), name
+        folder.tidy()
+        assert not folder.leftovers()
+        assert {path.name for path in folder.path.iterdir()} == kept
+
+
+READERS = {
+    *("again", "check_history", "check_output", "checkpoints", "failure", "guard", "history"),
+    *("kept", "key", "leftovers", "path", "provenance", "read_checkpoint", "read_output"),
+    *("result", "status"),
+}
+WRITERS: dict[str, tuple[Any, ...]] = {
+    "append_history": ({"epoch": 2},),
+    "cut_history": (0,),
+    "forget_failure": (),
+    "tidy": (),
+    "write_checkpoint": (b"new",),
+    "write_failure": ("failed", "no", ""),
+    "write_outputs": ({"weights.safetensors": b"w"}, {"accuracy": 1}),
+    "write_provenance": ([{"start": "now"}],),
+    "write_spec": ({"seed": 1},),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_nothing_is_written_once_the_guard_raises(folder: RunFolder, name: str) -> None:
+    def lost() -> None:
+        raise PermissionError("the lease is lost")
+
+    folder.append_history({"epoch": 1})
+    folder.write_failure("failed", "no", "")
+    folder.write_checkpoint(b"one")
+    (folder.path / ".result.json.1.tmp").write_bytes(b"half")
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.path.iterdir()}
+    folder.guard = lost
+    with pytest.raises(PermissionError, match="lease"):
+        getattr(folder, name)(*WRITERS[name])
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in folder.path.iterdir()}
+    assert after == before
+    assert {n for n in dir(folder) if not n.startswith("_")} == {*READERS, *WRITERS}
+
+
+def test_a_lease_that_is_lost_while_the_end_is_written_leaves_no_result(
+    folder: RunFolder,
+) -> None:
+    folder.append_history({"epoch": 1})
+    allowed = iter([None])  # the weights; by then another process has the run
+
+    def lost() -> None:
+        try:
+            next(allowed)
+        except StopIteration:
+            raise PermissionError from None
+
+    folder.guard = lost
+    with pytest.raises(PermissionError):
+        folder.write_outputs({"weights.safetensors": b"w", "test_outputs.npz": b"o"}, {})
+    assert folder.status() == "missing"
+    assert not (folder.path / "test_outputs.npz").exists()
+
+
+def test_a_damaged_reason_for_a_failure_is_one_sentence(folder: RunFolder) -> None:
+    folder.write_failure("failed", "KeyError", "Traceback")
+    path = folder.path / "failure.json"
+    path.write_text(path.read_text().replace('"kind"', '"kine"'))
+    with pytest.raises(EnvironmentProblem, match="damaged: delete that file to try the run again"):
+        folder.status()
+    path.write_text('{"kind": "failed", "message": "KeyError", "traceback": ""}')  # an older ekd's
+    assert folder.status() == "failed"
 
 
 def test_a_store_of_a_newer_format_is_refused(tmp_path: Path) -> None:
@@ -223,6 +380,50 @@ def test_other_data_under_the_same_name_are_refused(tmp_path: Path) -> None:
     store.check_data("cifar10", "bbbb")
 
 
+def test_a_damaged_fingerprint_is_not_taken_for_other_data(tmp_path: Path) -> None:
+    store = Store(tmp_path).open()
+    store.check_data("digits", "aaaa")
+    path = tmp_path / "data" / "digits.json"
+    path.write_text(path.read_text().replace("aaaa", "aaab"))
+    with pytest.raises(EnvironmentProblem, match="damaged: delete that file, it is written again"):
+        store.check_data("digits", "aaaa")
+    path.write_text('{"fingerprint": "aaaa"}')  # as an older ekd wrote it
+    store.check_data("digits", "aaaa")
+
+
+def _see(root: str, name: str, rounds: int) -> None:
+    """Be, at one instant with others, the first to see each of many data sets."""
+    accepted = []
+    for number in range(rounds):
+        processes.meet(Path(root), f"{number}", name, 2)
+        with contextlib.suppress(EnvironmentProblem):
+            Store(Path(root) / "runs").check_data(f"data-{number}", f"fingerprint-{name}")
+            accepted.append(number)
+    (Path(root) / f"accepted-{name}").write_text(json.dumps(accepted))
+
+
+def test_of_several_that_see_other_data_first_at_one_instant_exactly_one_is_accepted(
+    tmp_path: Path,
+) -> None:
+    rounds = 15
+    Store(tmp_path / "runs").open()
+    seeing = [processes.start(_see, str(tmp_path), name, rounds) for name in "ab"]
+    assert [processes.code(process) for process in seeing] == [0, 0]
+    accepted = [json.loads((tmp_path / f"accepted-{name}").read_text()) for name in "ab"]
+    assert sorted(number for numbers in accepted for number in numbers) == list(range(rounds))
+    assert not list((tmp_path / "runs").rglob("*.tmp"))
+
+
+def test_a_file_that_was_being_written_at_a_kill_goes_with_the_next_write(tmp_path: Path) -> None:
+    store = Store(tmp_path).open()
+    store.check_data("digits", "aaaa")
+    store.add_request(Request(exhibits=("table1",), scale="smoke"))
+    for folder in (tmp_path, tmp_path / "data", tmp_path / "requests"):
+        (folder / ".x.json.1.tmp").write_text("{")
+    store.add_request(Request(exhibits=("table1",), scale="smoke"))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
 def test_a_request_is_kept_once_and_in_the_order_of_asking(tmp_path: Path) -> None:
     store = Store(tmp_path).open()
     assert store.requests() == []
@@ -237,6 +438,12 @@ def test_a_request_is_kept_once_and_in_the_order_of_asking(tmp_path: Path) -> No
             if path.stat().st_mtime > 1000:
                 os.utime(path, (number, number))
     assert store.requests() == asked
-    (tmp_path / "requests" / "x.json").write_text('{"exhibits": 5}')
+    path = min((tmp_path / "requests").iterdir())
+    path.write_text(path.read_text().replace("table1", "table2"))
+    with pytest.raises(EnvironmentProblem, match="damaged or not a request: delete that file"):
+        store.requests()
+    path.unlink()
+    other = {"exhibits": 5}
+    write_json(tmp_path / "requests" / f"{request_name(other)}.json", other)
     with pytest.raises(EnvironmentProblem, match="is not a request"):
         store.requests()

@@ -126,6 +126,25 @@ def test_after_a_kill_the_fresh_segment_replays_everything_and_replaces_the_old(
     assert logged(only_segment(root)) == [flat(epoch) for epoch in range(1, 8)]
 
 
+def test_any_path_will_do_for_a_store_also_one_too_long_for_a_socket(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    store = Path("a b", "ü 数据 '\"$(x)", "x" * 120)
+    (store / KEY).mkdir(parents=True)
+    with Mirror(store, "offline") as mirror:
+        mirror.start(KEY, ABOUT)
+        train(store, range(1, 3))
+        eventually(lambda: epochs_on_disk(store) == 2)
+        assert len(list(mirror.scratch.glob("tmp/wandb-*/socket"))) == 1
+        assert list(Path("/tmp").glob(f"wandb-{process_id(mirror)}-*")) == []
+        mirror.finish(KEY)
+        assert mirror.close(timeout=60) == []
+    assert logged(only_segment(store)) == [flat(1), flat(2)]
+    assert {path.name for path in root.iterdir()} == {KEY, "a b"}
+    assert all(path.exists() for path in store.rglob("*"))  # no link leads nowhere
+
+
 def test_no_epoch_is_logged_twice_or_to_a_server_that_has_it(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

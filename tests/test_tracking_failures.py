@@ -24,16 +24,18 @@ from ekd.tracking import About, Mirror
 
 HANGING = "import time\nSettings = dict\ndef init(**options): time.sleep(1000)"
 WORKING = """
+def note(*what):
+    with open("../calls", "a") as calls: print(*what, file=calls)
 class Run:
-    resumed, step, summary = False, 0, {}
+    dir, resumed, step, summary = '.', False, 0, {}
     def define_metric(self, *names, **options): pass
-    def log(self, row, step, commit): print("logged", step, flush=True)
-    def finish(self, exit_code): print("finished", exit_code, flush=True)
+    def log(self, row, step, commit): note("logged", step)
+    def finish(self, exit_code): note("finished", exit_code)
 Settings = dict
 def init(**options): return Run()
 def teardown(): pass
 """
-FAILING = WORKING.replace('print("logged", step, flush=True)', 'raise OSError("disk full")')
+FAILING = WORKING.replace('note("logged", step)', 'raise OSError("disk full")')
 
 
 @pytest.fixture
@@ -70,8 +72,10 @@ def test_a_failing_log_call_is_reported_and_costs_the_trainer_nothing(
         mirror.start(KEY, ABOUT)
         mirror.finish(KEY)
         (problem,) = mirror.close()
-    assert "OSError: disk full (see " in problem
-    assert "Traceback" in (mirror.scratch / "log").read_text()
+    log = mirror.scratch / "log"
+    reason = f"OSError: disk full (see {log})"
+    assert problem == f"{KEY} is not fully in W&B: {reason}; its history.jsonl lacks nothing."
+    assert "Traceback" in log.read_text()
 
 
 def test_a_hanging_mirror_neither_blocks_start_nor_close(
@@ -134,10 +138,9 @@ def test_a_torn_command_ends_the_process_after_it_drained(
         assert mirror.process.stdin is not None
         mirror.process.stdin.write(b'{"finish": "01{"fin\n')
         eventually(lambda: mirror.process is not None and mirror.process.poll() == 0)
-        log = (mirror.scratch / "log").read_text()
+        calls = (mirror.scratch / "calls").read_text().splitlines()
         assert mirror.close(timeout=60) == []
-    done = [text for text in log.splitlines() if text.startswith(("logged", "finished"))]
-    assert done == ["logged 1", "logged 2", "finished 1"]
+    assert calls == ["logged 1", "logged 2", "finished 1"]
 
 
 def test_a_dead_mirror_is_replaced_for_the_next_run(
@@ -156,6 +159,24 @@ def test_a_dead_mirror_is_replaced_for_the_next_run(
         mirror.finish(other)
         (problem,) = mirror.close()
     assert problem.startswith(f"{KEY} is not fully in W&B")
+
+
+def test_what_a_killed_pair_left_is_swept_and_what_the_living_use_is_not(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_wandb(tmp_path, WORKING, monkeypatch)
+    dead = root / "wandb" / "mirror-1-aaaaaaaa"
+    told = root / "wandb" / "mirror-2-bbbbbbbb"  # its user has been told to look there
+    for folder in (dead / "tmp", told):
+        folder.mkdir(parents=True)
+        (root / "wandb" / folder.relative_to(root / "wandb").parts[0] / "log").touch()
+    with Mirror(root, "offline") as first, Mirror(root, "offline") as second:
+        first.start(KEY, ABOUT)
+        os.kill(process_id(first), signal.SIGKILL)  # its trainer lives, and may start another
+        second.start(KEY, ABOUT)
+        assert not dead.exists()
+        assert told.exists()
+        assert (first.scratch / "tmp").exists()
 
 
 def test_disabled_starts_no_process_and_writes_nothing(root: Path) -> None:

@@ -83,14 +83,15 @@ def task(run: Run, store: Store) -> Task:
     return Task(run, load(run.data, store.root), store.folder(run))
 
 
-def epochs(
-    run: Run, store: Store, between: float = 1e9, inside: float = 1e9
-) -> Iterator[dict[str, Any]]:
-    """Train with fresh objects from what the folder keeps, and write the outputs at the end."""
+def epochs(run: Run, store: Store, between: float = 1e9) -> Iterator[dict[str, Any]]:
+    """Train with fresh objects from what the folder keeps, and write the outputs at the end.
+
+    `between`: seconds between two checkpoints; 0 keeps every step.
+    """
     started = task(run, store)
     started.folder.write_spec(run.resolved())
     state, _ = begin(started, build(run, CLASSES, store))
-    yield from train(started, state, Saver(started.folder, between, inside))
+    yield from train(started, state, Saver(started.folder, between, ratio=0))
     finish(started, state)
 
 

@@ -12,13 +12,18 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from time import monotonic
 from types import TracebackType
 from typing import Self
 
-from ekd.store.files import cannot_write
+from ekd.store.files import cannot_write, write_json
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
+
+
+class LeaseLost(Exception):
+    """Another process took the run over while this one stood still."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class Holder:
     @classmethod
     def of(cls, pid: int) -> Holder:
         """Describe a process of this host; `started` is empty where it does not run."""
-        return cls(*_here(), _boot(), pid, _start_time(pid))
+        return cls(*_here(), _text("/proc/sys/kernel/random/boot_id"), pid, _start_time(pid))
 
 
 class Lease:
@@ -44,8 +49,6 @@ class Lease:
     def __init__(self, path: Path, holder: Holder) -> None:
         self._path = path
         self._holder = holder
-        self.lost = False
-        """Another process took the lease, as this one had not been heard of for a minute."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, daemon=True)
         self._thread.start()
@@ -61,85 +64,113 @@ class Lease:
     ) -> None:
         self.release()
 
+    def check(self) -> None:
+        """Raise LeaseLost where the lease file no longer names this holder."""
+        if _look(self._path)[0] != self._holder:
+            raise LeaseLost
+
     def release(self) -> None:
-        """Stop the heartbeat and give the lease back."""
+        """Stop the heartbeat and give the lease back, unless another process has it by now."""
         self._stop.set()
         self._thread.join()
-        with _locked(self._path):
-            if _read(self._path) == self._holder:
-                self._path.unlink()
+        # Where the folder was deleted, nothing is left to give back.
+        with contextlib.suppress(LeaseLost, OSError), _locked(self._path):
+            self.check()
+            self._path.unlink()
 
     def _beat(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            if _read(self._path) != self._holder:
-                self.lost = True
-                return
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(LeaseLost, OSError):
+                self.check()
                 os.utime(self._path)
 
 
 def acquire(folder: Path) -> Lease | None:
     """Take the lease of a run's folder, or None where a live process holds it.
 
-    Raises EnvironmentProblem where the folder cannot be written.
+    A holder on this host is alive while its process runs. Any other is dead once this process has
+    seen its lease unchanged for STALE_SECONDS, so ask again and again; no two clocks are compared,
+    as they may differ or jump. Raises EnvironmentProblem where the folder cannot be written.
     """
     path = folder / "lease.json"
     holder = Holder.of(os.getpid())
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
-            if is_held(path):
+        with _locked(path, fcntl.LOCK_NB):
+            if _is_alive(path):
                 return None
-            path.write_text(json.dumps(asdict(holder)), encoding="utf-8")
+            write_json(path, asdict(holder))
+    except BlockingIOError:  # another process looks at it this instant
+        return None
     except OSError as error:
         raise cannot_write(path, error) from error
     return Lease(path, holder)
 
 
 def is_held(path: Path) -> bool:
-    """Tell whether a live process holds the lease at `path`.
+    """Tell at one look, for a display, whether a live process seems to hold the lease at `path`.
 
-    On this host a holder is alive while its process runs; elsewhere while its heartbeat is younger
-    than STALE_SECONDS.
+    Elsewhere than on this host, that is while its heartbeat is younger than STALE_SECONDS.
     """
-    holder = _read(path)
-    if holder is None:
-        return False
-    if (holder.host, holder.space) == _here():
-        return holder == Holder.of(holder.pid)
-    try:
-        return time.time() - path.stat().st_mtime < STALE_SECONDS
-    except FileNotFoundError:
-        return False
+    holder, stamp = _look(path)
+    if holder is None or _is_here(holder):
+        return holder is not None and _runs_here(holder)
+    return abs(time.time() - stamp / 1e9) < STALE_SECONDS
+
+
+_observed: dict[Path, tuple[Holder, int, float]] = {}
+"""Leases of other hosts: holder and heartbeat, and since when this process knows them so."""
+
+
+def _is_alive(path: Path) -> bool:
+    holder, stamp = _look(path)
+    if holder is None or _is_here(holder):
+        return holder is not None and _runs_here(holder)
+    *known, since = _observed.get(path, (None, 0, 0.0))
+    if known != [holder, stamp]:
+        _observed[path] = (holder, stamp, monotonic())
+        return True
+    return monotonic() - since < STALE_SECONDS
+
+
+def _is_here(holder: Holder) -> bool:
+    return (holder.host, holder.space) == _here()
+
+
+def _runs_here(holder: Holder) -> bool:
+    return holder == Holder.of(holder.pid)
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path, flag: int = 0) -> Iterator[None]:
     """Let one process at a time look at the lease and change it."""
     with path.with_suffix(".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX | flag)
         yield
 
 
-def _read(path: Path) -> Holder | None:
+def _look(path: Path) -> tuple[Holder | None, int]:
+    """Give the holder, None where nobody holds it, and the last heartbeat in ns."""
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        with path.open("rb") as file:  # opened anew, a network file system tells the latest
+            holder = Holder(**json.loads(file.read()))
+            return holder, os.fstat(file.fileno()).st_mtime_ns
     except (OSError, ValueError, TypeError):
-        return None
+        return None, 0
 
 
 def _here() -> tuple[str, str]:
-    """Give this host and process name space."""
+    """Give this host, as machines may share a name with its machine id, and its name space."""
     try:
         space = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         space = ""
-    return socket.gethostname(), space
+    return f"{socket.gethostname()} {_text('/etc/machine-id')}".strip(), space
 
 
-def _boot() -> str:
+def _text(path: str) -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return Path(path).read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
@@ -148,12 +179,9 @@ def _start_time(pid: int) -> str:
     """Give the process's start in clock ticks since boot; "" where it does not run."""
     if not Path("/proc/self").exists():  # not Linux: a recycled pid goes unnoticed
         return "?" if _runs(pid) else ""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return ""
+    stat = _text(f"/proc/{pid}/stat")
     fields = stat.rpartition(")")[2].split()
-    return "" if fields[0] in "ZX" else fields[19]
+    return "" if not fields or fields[0] in "ZX" else fields[19]
 
 
 def _runs(pid: int) -> bool:

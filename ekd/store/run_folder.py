@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from ekd.spec import EnvironmentProblem
-from ekd.store.files import append_line, read_json, sha256, write_atomic, write_json
+from ekd.store.checkpoints import LIST, CheckpointFolder, is_checkpoint
+from ekd.store.files import TEMPORARY, read_bytes, read_checked, read_json, sha256
+from ekd.store.history import parsed, whole_lines
 from ekd.store.lease import is_held
 
 Status = Literal["done", "running", "partial", "failed", "diverged", "missing"]
 
 
-class RunFolder:
-    """`<root>/<key>/`; result.json comes last and means done."""
+class RunFolder(CheckpointFolder):
+    """`<root>/<key>/`; result.json comes last and means done.
+
+    Whatever writes or removes calls `guard` first, which raises where the lease is lost.
+    """
 
     def __init__(self, root: Path, key: str) -> None:
+        super().__init__(root / key)
         self.key = key
-        self.path = root / key
 
     def status(self) -> Status:
         """Tell how far the run is, and whether a live process trains it."""
@@ -32,116 +38,111 @@ class RunFolder:
             return "done"
         if (self.path / "failure.json").exists():
             return "diverged" if self.failure()["kind"] == "diverged" else "failed"
-        return "partial" if (self.path / "checkpoint.json").exists() else "missing"
+        return "partial" if (self.path / LIST).exists() else "missing"
 
     # What the run is, and where its numbers come from
 
     def write_spec(self, resolved: Mapping[str, Any]) -> None:
-        """Write spec.json once."""
-        if not (self.path / "spec.json").exists():
-            write_json(self.path / "spec.json", resolved)
+        """Write spec.json, unless it is there as it should be."""
+        with contextlib.suppress(FileNotFoundError, EnvironmentProblem):
+            if read_json(self.path / "spec.json", "") == resolved:
+                return
+        self._write_json("spec.json", resolved)
 
     def provenance(self) -> list[dict[str, Any]]:
         """Read the sessions that trained the run, first to last."""
         path = self.path / "provenance.json"
-        return list(self._read(path)["sessions"]) if path.exists() else []
+        if not path.exists():
+            return []
+        return list(read_checked(path, self.again, "sessions")["sessions"])
 
     def write_provenance(self, sessions: list[dict[str, Any]]) -> None:
         """Write the sessions that trained the run."""
-        write_json(self.path / "provenance.json", {"sessions": sessions})
+        self._write_checked("provenance.json", {"sessions": sessions})
 
     # History: one line per finished epoch
 
     def append_history(self, line: Mapping[str, Any]) -> None:
         """Append the line of one finished epoch."""
-        append_line(self.path / "history.jsonl", json.dumps(line, allow_nan=False))
+        self._append("history.jsonl", json.dumps(line, allow_nan=False))
 
     def history(self) -> list[dict[str, Any]]:
-        """Read the finished epochs; a torn last line is left out."""
-        path = self.path / "history.jsonl"
-        lines: list[dict[str, Any]] = []
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        for line in text.splitlines():
-            try:
-                lines.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return lines
+        """Read the finished epochs; a torn last line is left out.
 
-    def cut_history(self, epochs: int) -> int:
-        """Keep the lines of the first `epochs` epochs, later ones are trained again; count them."""
-        path = self.path / "history.jsonl"
-        kept = [json.dumps(line) for line in self.history() if line["epoch"] <= epochs]
-        if path.exists():
-            write_atomic(path, "".join(f"{line}\n" for line in kept).encode())
-        return len(kept)
+        Raises EnvironmentProblem where a finished run's history is damaged.
+        """
+        done = (self.path / "result.json").exists()
+        return parsed(self.read_output("history.jsonl") if done else self._history())
 
-    # Checkpoints: two slots, the older one stays until the newer one is verified
+    def cut_history(self, epochs: int) -> None:
+        """Keep the lines of the first `epochs` epochs: later ones are trained again.
 
-    def write_checkpoint(self, content: bytes) -> None:
-        """Keep a checkpoint; the one before stays until this one has been read back."""
-        entries = self._checkpoints()
-        used = entries[0]["file"] if entries else "checkpoint-b.pt"
-        name = "checkpoint-b.pt" if used == "checkpoint-a.pt" else "checkpoint-a.pt"
-        digest = write_atomic(self.path / name, content)
-        if sha256(self.path / name) != digest:
-            raise EnvironmentProblem(
-                f"{self.path / name} reads back other than written: check the disk"
-            )
-        newest = {"file": name, "sha256": digest}
-        write_json(self.path / "checkpoint.json", {"slots": [newest, *entries[:1]]})
-
-    def read_checkpoint(self) -> bytes | None:
-        """Give the newest undamaged checkpoint, or None."""
-        for entry in self._checkpoints():
-            path = self.path / entry["file"]
-            if path.exists() and sha256(path) == entry["sha256"]:
-                return path.read_bytes()
-        return None
-
-    def _checkpoints(self) -> list[dict[str, str]]:
-        path = self.path / "checkpoint.json"
-        try:
-            return list(self._read(path)["slots"]) if path.exists() else []
-        except EnvironmentProblem:
-            return []  # a damaged list costs a training, never a wrong result
+        Raises EnvironmentProblem where they are not what they were at the checkpoint.
+        """
+        content = self._history()
+        kept = whole_lines(content)[:epochs]
+        slots = [slot for slot in self.checkpoints() if slot.epochs == epochs]
+        if len(kept) < epochs or not all(slot.knows(kept) for slot in slots):
+            raise self._not_the_history()
+        if content != b"".join(kept):
+            self._write("history.jsonl", b"".join(kept))
 
     # The end of a run
 
     def write_outputs(self, files: Mapping[str, bytes], result: Mapping[str, Any]) -> None:
-        """Write the files, then result.json with their checksums, then drop the checkpoints."""
-        digests = {name: write_atomic(self.path / name, data) for name, data in files.items()}
-        digests["history.jsonl"] = sha256(self.path / "history.jsonl")
-        write_json(self.path / "result.json", {**result, "files": digests})
-        for name in ("checkpoint.json", "checkpoint-a.pt", "checkpoint-b.pt", "failure.json"):
-            (self.path / name).unlink(missing_ok=True)
-        for left in self.path.glob(".*.tmp"):  # by a process that was killed while it wrote
-            left.unlink(missing_ok=True)
+        """Write the files, then result.json with all checksums, then drop the checkpoints."""
+        digests = {name: self._write(name, content) for name, content in files.items()}
+        for name in ("history.jsonl", "spec.json", "provenance.json"):
+            if (self.path / name).exists():
+                digests[name] = sha256(self.path / name)
+        self._write_checked("result.json", {**result, "files": digests})
+        self.tidy()
 
     def result(self) -> dict[str, Any]:
-        """Read what a finished run gave; FileNotFoundError before its end."""
-        return dict(self._read(self.path / "result.json"))
+        """Read what a finished run gave; FileNotFoundError before its end.
+
+        Raises EnvironmentProblem where it is damaged.
+        """
+        return read_checked(self.path / "result.json", self.again, "files")
 
     def read_output(self, name: str) -> bytes:
         """Read a finished run's file and check it; EnvironmentProblem where it is damaged."""
+        self.check_output(name)
+        return read_bytes(self.path / name)
+
+    def check_output(self, name: str) -> None:
+        """Compare a finished run's file with its checksum; EnvironmentProblem as in read_output."""
         path = self.path / name
-        if not path.exists() or sha256(path) != self.result()["files"][name]:
-            raise EnvironmentProblem(
-                f"{path} is missing or damaged: delete {self.path} to train that run again"
-            )
-        return path.read_bytes()
+        if not path.exists() or sha256(path) != self.result()["files"].get(name):
+            raise EnvironmentProblem(f"{path} is missing or damaged: {self.again}")
+
+    def leftovers(self) -> bool:
+        """Tell whether a killed process left files that the run no longer needs."""
+        return bool(self._leftovers())
+
+    def tidy(self) -> None:
+        """Remove them; call it only under the run's lease."""
+        for name in self._leftovers():
+            self._remove(name)
+
+    def _leftovers(self) -> list[str]:
+        found = sorted(path.name for path in self.path.glob("*"))
+        left = [name for name in found if name.endswith(TEMPORARY)]
+        if "result.json" in found:
+            left += [name for name in found if is_checkpoint(name)]
+            left += [name for name in ("failure.json", LIST) if name in found]
+        return left
 
     def write_failure(self, kind: Literal["failed", "diverged"], text: str, trace: str) -> None:
         """Record why the run has no result."""
-        write_json(self.path / "failure.json", {"kind": kind, "message": text, "traceback": trace})
+        failure = {"kind": kind, "message": text, "traceback": trace}
+        self._write_checked("failure.json", failure)
 
     def failure(self) -> dict[str, str]:
-        """Read why the run has no result."""
-        return dict(self._read(self.path / "failure.json"))
+        """Read why the run has no result; EnvironmentProblem where that is damaged."""
+        remedy = "delete that file to try the run again"
+        return read_checked(self.path / "failure.json", remedy, "kind", "message", "traceback")
 
     def forget_failure(self) -> None:
         """Let the run be tried again."""
-        (self.path / "failure.json").unlink(missing_ok=True)
-
-    def _read(self, path: Path) -> Any:
-        return read_json(path, f"delete {self.path} to train that run again")
+        self._remove("failure.json")

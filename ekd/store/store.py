@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from ekd.spec import EnvironmentProblem, Frozen, Run
-from ekd.store.files import read_json, write_json
+from ekd.store.files import (
+    TEMPORARY,
+    exclusive,
+    read_checked,
+    read_json,
+    write_checked,
+    write_json,
+)
 from ekd.store.run_folder import RunFolder
 
 FORMAT = 1
@@ -42,15 +52,19 @@ class Store:
         if path.exists():
             content = read_json(path, "delete that file, it is written again")
             found = content.get("format") if isinstance(content, dict) else None
-            if not isinstance(found, int):
-                raise EnvironmentProblem(f"{path} is not a store's: choose another --root")
+            if not isinstance(found, int) or found < 1:
+                raise EnvironmentProblem(
+                    f"{path} is damaged or not a store's: choose another --root, or delete that "
+                    "file, it is written again"
+                )
             if found > FORMAT:
                 raise EnvironmentProblem(
                     f"{self.root} was written by a newer ekd (format {found}, this one reads "
                     f"{FORMAT}): update ekd or choose another --root"
                 )
         else:
-            write_json(path, {"format": FORMAT})
+            with self._exclusive():
+                write_json(path, {"format": FORMAT})
         return self
 
     def folder(self, run: Run | str) -> RunFolder:
@@ -60,33 +74,60 @@ class Store:
     def add_request(self, request: Request) -> None:
         """Keep a request; asking twice keeps one."""
         content = request.model_dump(mode="json")
-        name = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
-        path = self.root / "requests" / f"{name}.json"
-        if not path.exists():
-            write_json(path, content)
+        path = self.root / "requests" / f"{request_name(content)}.json"
+        with self._exclusive():
+            if not path.exists():
+                write_json(path, content)
 
     def requests(self) -> list[Request]:
         """Read all requests, oldest first; EnvironmentProblem for a damaged one."""
         paths = list((self.root / "requests").glob("*.json"))
-        return [_request(p) for p in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name))]
+        return [
+            read_request(p) for p in sorted(paths, key=lambda p: (p.stat().st_mtime_ns, p.name))
+        ]
 
     def check_data(self, name: str, fingerprint: str) -> None:
         """Record the content of a named data set, and refuse another one under its name."""
         path = self.root / "data" / f"{name}.json"
         if not path.exists():
-            write_json(path, {"fingerprint": fingerprint})
-        known = read_json(path, "delete that file, it is written again")["fingerprint"]
+            with self._exclusive():
+                if not path.exists():  # another process may have been faster
+                    write_checked(path, {"fingerprint": fingerprint})
+        known = read_fingerprint(path)
         if known != fingerprint:
             raise EnvironmentProblem(
                 f"{name} here has the fingerprint {fingerprint}, but the runs in {self.root} saw "
                 f"{known}: give the data that they saw, or another --root"
             )
 
+    @contextlib.contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Let one process at a time write here, and remove what killed ones left half written."""
+        with exclusive(self.root / "store.lock"):
+            for folder in (self.root, self.root / "requests", self.root / "data"):
+                for left in folder.glob(f".*{TEMPORARY}"):
+                    left.unlink(missing_ok=True)
+            yield
 
-def _request(path: Path) -> Request:
+
+def read_fingerprint(path: Path) -> str:
+    """Read the fingerprint of a named data set; EnvironmentProblem where it is damaged."""
+    remedy = "delete that file, it is written again"
+    return str(read_checked(path, remedy, "fingerprint")["fingerprint"])
+
+
+def request_name(content: Any) -> str:
+    """Name a request's file after its content."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def read_request(path: Path) -> Request:
+    """Read a request and check it; EnvironmentProblem where it is damaged."""
+    remedy = "delete that file and ask again"
+    content = read_json(path, remedy)
+    if request_name(content) != path.stem:
+        raise EnvironmentProblem(f"{path} is damaged or not a request: {remedy}")
     try:
-        return Request.model_validate_json(
-            json.dumps(read_json(path, "delete that file and ask again"))
-        )
+        return Request.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise EnvironmentProblem(f"{path} is not a request: delete it and ask again") from error
+        raise EnvironmentProblem(f"{path} is not a request: {remedy}") from error

@@ -12,7 +12,7 @@ import torch
 
 from ekd.data import Splits, augment, normalise, order
 from ekd.methods import Batch, Objective
-from ekd.spec import EnvironmentProblem, Run
+from ekd.spec import Run
 from ekd.store import RunFolder
 from ekd.streams import generator, stream_seed
 from ekd.trainer import optimizer
@@ -38,16 +38,13 @@ class Task:
 def begin(task: Task, objective: Objective) -> tuple[State, int | None]:
     """Start a training, or take up its checkpoint; then give that one's threads as well.
 
-    Raises EnvironmentProblem where the history lacks epochs that the checkpoint has behind it.
+    Raises EnvironmentProblem where the checkpoint does not fit, or the history lacks epochs that
+    it has behind it.
     """
     state = State(objective, optimizer.build(objective, task.run.recipe))
     content = task.folder.read_checkpoint()
-    threads = state.restore(content) if content else None
-    if task.folder.cut_history(state.epoch) != state.epoch:
-        raise EnvironmentProblem(
-            f"{task.folder.path}/history.jsonl lacks epochs that were trained: delete "
-            f"{task.folder.path} to train that run again"
-        )
+    threads = state.restore(content, task.folder.path) if content else None
+    task.folder.cut_history(state.epoch)
     return state, threads
 
 
@@ -91,8 +88,7 @@ def train_epoch(task: Task, state: State, saver: Saver, rate: float) -> None:
         state.count(step, batch.y)
         state.step += 1
         state.seconds = time.perf_counter() - start
-        if state.step < task.steps:
-            saver.offer(state)
+        saver.offer(state)
 
 
 def evaluation_epochs(epochs: int, evaluations: int) -> set[int]:

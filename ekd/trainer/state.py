@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -12,7 +14,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from ekd.methods import Objective, Step
+from ekd.spec import EnvironmentProblem
 from ekd.store import RunFolder
+
+UNFIT = (RuntimeError, ValueError, LookupError, TypeError, AttributeError, UnpicklingError)
+"""What loading raises where a checkpoint has another layout."""
 
 
 class Diverged(Exception):
@@ -81,33 +87,47 @@ class State:
         torch.save(content, buffer)
         return buffer.getvalue()
 
-    def restore(self, content: bytes) -> int:
-        """Take over a checkpoint; give the number of threads that it was trained with."""
-        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-        self.objective.load_state_dict(saved["objective"])
-        self.optimizer.load_state_dict(saved["optimizer"])
-        self.epoch, self.step = saved["epoch"], saved["step"]
-        device = next(self.objective.parameters()).device
-        self.sums = {name: value.to(device) for name, value in saved["sums"].items()}
-        self.seconds, self.best = saved["seconds"], saved["best"]
-        return int(saved["threads"])
+    def restore(self, content: bytes, folder: Path) -> int:
+        """Take over a checkpoint of `folder`; give the number of threads that it was trained with.
+
+        Raises EnvironmentProblem where it has another layout than this training.
+        """
+        try:
+            saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            self.objective.load_state_dict(saved["objective"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.epoch, self.step = saved["epoch"], saved["step"]
+            device = next(self.objective.parameters()).device
+            self.sums = {name: value.to(device) for name, value in saved["sums"].items()}
+            self.seconds, self.best = saved["seconds"], saved["best"]
+            return int(saved["threads"])
+        except torch.OutOfMemoryError:
+            raise
+        except UNFIT as error:
+            raise EnvironmentProblem(
+                f"the checkpoint in {folder} does not fit, another version of torch or ekd wrote "
+                "it (its provenance.json says which): go on with that version, or delete "
+                f"{folder} to train that run again"
+            ) from error
 
 
 @dataclass
 class Saver:
-    """Decides when a checkpoint is due, and writes it."""
+    """Decides when a checkpoint is due, and writes it; a new session's first after `seconds`."""
 
     folder: RunFolder
-    between_epochs: float = 5.0
-    """Seconds after which the end of an epoch is kept."""
-    inside_epochs: float = 60.0
-    """Seconds after which a step inside an epoch is kept."""
+    seconds: float = 5.0
+    """Least time between two checkpoints, at epoch ends and inside epochs alike."""
+    ratio: float = 20.0
+    """The same in times that the last one took to write: 5 % of a training at most."""
     last: float = field(default_factory=time.monotonic)
+    took: float = 0.0
 
     def offer(self, state: State) -> None:
         """Keep the state if that is due; Diverged where it is not finite: it is not kept."""
-        interval = self.inside_epochs if state.step else self.between_epochs
-        if time.monotonic() - self.last >= interval:
+        start = time.monotonic()
+        if start - self.last >= max(self.seconds, self.ratio * self.took):
             state.check_finite()
             self.folder.write_checkpoint(state.to_bytes())
             self.last = time.monotonic()
+            self.took = self.last - start
