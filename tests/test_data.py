@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ekd.data import Description, describe, fingerprint, load
-from ekd.spec.errors import EnvironmentProblem
+from ekd.spec.errors import EnvironmentProblem, SpecError
 from ekd.spec.values import Data
 
 COUNTS = [40, 13, 95, 7]  # images of each class
@@ -203,14 +203,16 @@ def test_fingerprint_follows_the_content_of_own_data(unequal: Path, tmp_path: Pa
 
 def test_holdout_that_takes_a_whole_class_is_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "rare.npz", [10, 1, 1])
-    with pytest.raises(EnvironmentProblem, match="leaves no training image of class '1'"):
-        load(custom(path, holdout=0.5), tmp_path)
+    for look in (load, describe):
+        with pytest.raises(SpecError, match="leaves no training image of class '1'"):
+            look(custom(path, holdout=0.5), tmp_path)
 
 
 def test_iid_draw_without_a_class_is_refused(tmp_path: Path) -> None:
     path = write_npz(tmp_path / "rare.npz", [200, 1])
-    with pytest.raises(EnvironmentProblem, match=r"no image of class '1'.*'stratified'"):
-        load(custom(path, fraction=0.05, sampling="iid"), tmp_path)
+    for look in (load, describe):
+        with pytest.raises(SpecError, match=r"no image of class '1'.*'stratified'"):
+            look(custom(path, fraction=0.05, sampling="iid"), tmp_path)
 
 
 def test_resize_of_a_constant_keeps_it_and_of_halves_averages(tmp_path: Path) -> None:

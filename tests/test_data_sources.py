@@ -221,7 +221,7 @@ def test_second_load_of_a_folder_decodes_nothing(
 ) -> None:
     folder, root = make_folder(tmp_path / "pets"), tmp_path / "root"
     first = load(custom(folder), root)
-    monkeypatch.setattr("ekd.data.splits.read_folder", None)
+    monkeypatch.setattr("ekd.data.sources.read_folder", None)
     second = load(custom(folder), root)
     assert torch.equal(first.train.images, second.train.images)
     assert second.fingerprint == first.fingerprint == fingerprint(custom(folder), root)

@@ -2,15 +2,20 @@
 
 from ekd.data.augment import augment
 from ekd.data.batches import normalise, order
-from ekd.data.splits import Description, Split, Splits, describe, fingerprint, load
+from ekd.data.inspection import ImageCount, Inspection, inspect
+from ekd.data.sources import Description, describe, fingerprint
+from ekd.data.splits import Split, Splits, load
 
 __all__ = [
     "Description",
+    "ImageCount",
+    "Inspection",
     "Split",
     "Splits",
     "augment",
     "describe",
     "fingerprint",
+    "inspect",
     "load",
     "normalise",
     "order",

@@ -34,6 +34,8 @@ class Arrays:
     test: Part
     val: Part | None
     classes: Classes
+    source: str = ""
+    """Fingerprint of what was read, where the images are no longer those; else "" is enough."""
 
     def parts(self) -> Iterator[tuple[str, Part]]:
         """Give the splits that are there, with their names."""
@@ -41,6 +43,10 @@ class Arrays:
         if self.val is not None:
             yield "val", self.val
         yield "test", self.test
+
+    def fingerprint(self) -> str:
+        """Identify the source (16 hex digits), whatever its images were resized to since."""
+        return self.source or self.digest()[:FINGERPRINT_DIGITS]
 
     def digest(self) -> str:
         """Hash images, labels, shapes and class names (all 64 hex digits of sha256)."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ekd.data.arrays import FINGERPRINT_DIGITS, Arrays, Classes, Images, Labels, Part, check_classes
+from ekd.data.pixels import decoded
 from ekd.spec.errors import EnvironmentProblem, nearest
 
 SUFFIXES = frozenset(
@@ -54,17 +55,22 @@ def folder_fingerprint(root: Path, listing: Listing) -> str:
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
 
 
-def read_folder(listing: Listing, classes: Classes, resolution: int) -> Arrays:
-    """Decode every image to RGB at `resolution` squared.
+def read_folder(listing: Listing, classes: Classes, resolution: int, source: str) -> Arrays:
+    """Decode every image to RGB at `resolution` squared; `source` is the folder's fingerprint.
 
     Raises:
         EnvironmentProblem: naming the first image that cannot be read.
     """
     parts = {
-        split: Part(_decoded(files, resolution), labels)
+        split: Part(decoded(files, partial(_decode, resolution=resolution), resolution), labels)
         for split, (files, labels) in listing.items()
     }
-    return Arrays(parts["train"], parts["test"], parts.get("val"), classes)
+    return Arrays(parts["train"], parts["test"], parts.get("val"), classes, source)
+
+
+def image_sizes(listing: Listing) -> set[tuple[int, int]]:
+    """Look up height and width of every image file, as they are stored."""
+    return {_size(path) for files, _ in listing.values() for path in files}
 
 
 def _classes_of(folder: Path) -> dict[str, list[Path]]:
@@ -107,19 +113,14 @@ def _bytes(path: Path) -> bytes:
         raise EnvironmentProblem(f"cannot read the image {path}: {error.strerror}") from error
 
 
-def _decoded(files: list[Path], resolution: int) -> Images:
-    images = np.empty((len(files), resolution, resolution, 3), dtype=np.uint8)
+def _size(path: Path) -> tuple[int, int]:
+    from PIL import Image
 
-    def decode(position: int) -> None:
-        images[position] = _decode(files[position], resolution)
-
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter lock
-        for _ in pool.map(decode, range(len(files))):
-            pass
-    return images
+    with Image.open(path) as opened:  # reads no pixels
+        return opened.height, opened.width
 
 
-def _decode(path: Path, resolution: int) -> Images:
+def _decode(path: Path, *, resolution: int) -> Images:
     from PIL import Image, ImageOps
 
     try:

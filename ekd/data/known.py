@@ -1,41 +1,50 @@
-"""The known data sets: digits from scikit-learn, CIFAR through torchvision."""
+"""The known data sets: digits from scikit-learn, CIFAR through torchvision, Tiny ImageNet."""
 
 from __future__ import annotations
 
-import shutil
+import tarfile
 import tempfile
 from collections.abc import Callable
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ekd.data.arrays import Arrays, Classes, Part
-from ekd.data.npz import KEYS, cached, read_npz
+from ekd.data.arrays import Arrays, Part
+from ekd.data.cache import cached
+from ekd.data.download import Archive, fetched
+from ekd.data.npz import read_npz
+from ekd.data.pixels import at_resolution
 from ekd.data.subsets import stratified_order
+from ekd.data.tiny_imagenet import read_tiny_imagenet
 from ekd.spec.errors import EnvironmentProblem
 from ekd.spec.values import KNOWN
 
 DIGITS_MAXIMUM = 16  # grey levels of sklearn.datasets.load_digits
 
 
-def read_known(name: str, root: Path) -> Arrays:
+def read_known(name: str, root: Path, resolution: int) -> Arrays:
     """Read the data set `name`: from `<root>/<name>.npz` where that is, else from its source.
+
+    What is downloaded is decoded once for each resolution; the images of the others have their own.
 
     Raises:
         EnvironmentProblem: where the data are missing, damaged, of another number of classes, or
             cannot be downloaded.
     """
-    own = root / f"{name}.npz"
+    own = own_file(name, root)
     if own.exists():
         return _with_known_classes(read_npz(own), name, own)
-    if name not in LOADERS:
-        raise EnvironmentProblem(
-            f"{KNOWN[name].title} is read from {own}, which is missing: write it with the arrays "
-            f"{', '.join(KEYS)} and class_names"
-        )
-    return LOADERS[name](root)
+    if name == "digits":
+        return _digits()
+    read = DOWNLOADED[name]
+    return cached(root, f"{name}-{resolution}", lambda: at_resolution(read(root), resolution))
+
+
+def own_file(name: str, root: Path) -> Path:
+    """Say which file is read for a known data set where it is there."""
+    return root / f"{name}.npz"
 
 
 def _with_known_classes(arrays: Arrays, name: str, source: Path) -> Arrays:
@@ -47,7 +56,7 @@ def _with_known_classes(arrays: Arrays, name: str, source: Path) -> Arrays:
     return arrays
 
 
-def _digits(root: Path) -> Arrays:
+def _digits() -> Arrays:
     from sklearn.datasets import load_digits
 
     grey, labels = load_digits(return_X_y=True)
@@ -59,62 +68,42 @@ def _digits(root: Path) -> Arrays:
     return Arrays(parts[0], parts[1], None, tuple(str(digit) for digit in range(10)))
 
 
-def _cifar10(root: Path) -> Arrays:
-    from torchvision.datasets import CIFAR10
+def _cifar(name: str, root: Path) -> Arrays:
+    from torchvision import datasets
 
-    return cached(root / "cache" / "cifar10.npz", lambda: _torchvision(CIFAR10, "cifar10", root))
-
-
-def _cifar100(root: Path) -> Arrays:
-    from torchvision.datasets import CIFAR100
-
-    return cached(root / "cache" / "cifar100.npz", lambda: _torchvision(CIFAR100, "cifar100", root))
-
-
-LOADERS: dict[str, Callable[[Path], Arrays]] = {
-    "digits": _digits,
-    "cifar10": _cifar10,
-    "cifar100": _cifar100,
-}
-
-
-def _torchvision(dataset: Any, name: str, root: Path) -> Arrays:
-    if not (root / dataset.base_folder).exists():
-        _download(dataset, name, root)
+    dataset = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    if (root / dataset.base_folder).is_dir():
+        return _unpacked(dataset, root)
+    archive = fetched(Archive(KNOWN[name].title, dataset.url, dataset.tgz_md5), root)
     try:
-        splits = [dataset(root, train=train, download=False) for train in (True, False)]
+        with tempfile.TemporaryDirectory(prefix="ekd-") as folder, tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+            return _unpacked(dataset, Path(folder))
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot unpack {archive} in the temporary folder ({error}): free its disk, or set "
+            "TMPDIR to a folder on another one"
+        ) from error
+
+
+def _unpacked(dataset: Any, folder: Path) -> Arrays:
+    """Read the batches; torchvision checks the md5 of each."""
+    try:
+        splits = [dataset(folder, train=train, download=False) for train in (True, False)]
     except (RuntimeError, OSError) as error:
         raise EnvironmentProblem(
-            f"{root / dataset.base_folder} is damaged ({error}): delete it and start again"
+            f"{folder / dataset.base_folder} is damaged ({error}): delete it and start again"
         ) from error
     parts = [
         Part(np.asarray(split.data, dtype=np.uint8), np.asarray(split.targets, dtype=np.int64))
         for split in splits
     ]
-    classes: Classes = tuple(splits[0].classes)
-    return Arrays(parts[0], parts[1], None, classes)
+    return Arrays(parts[0], parts[1], None, tuple(splits[0].classes))
 
 
-def _download(dataset: Any, name: str, root: Path) -> None:
-    """Download and unpack beside the place where it belongs, check, then rename."""
-    archive = root / dataset.filename
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=f".{name}-") as folder:
-            if archive.exists():  # brought by hand; torchvision checks the copy
-                shutil.copyfile(archive, Path(folder) / archive.name)
-            dataset(folder, train=True, download=True)
-            _move(Path(folder) / dataset.base_folder, root / dataset.base_folder)
-    except (OSError, RuntimeError, HTTPException) as error:
-        raise EnvironmentProblem(
-            f"cannot download {KNOWN[name].title} ({error}): put {dataset.filename} from "
-            f"{dataset.url} into {root}, or a {name}.npz with the arrays {', '.join(KEYS)}"
-        ) from error
-
-
-def _move(source: Path, target: Path) -> None:
-    try:
-        source.rename(target)
-    except OSError:
-        if not target.exists():  # else another process was faster
-            raise
+DOWNLOADED: dict[str, Callable[[Path], Arrays]] = {
+    "cifar10": partial(_cifar, "cifar10"),
+    "cifar100": partial(_cifar, "cifar100"),
+    "tiny-imagenet": read_tiny_imagenet,
+}
+NATIVE_SIDE = {"cifar10": 32, "cifar100": 32, "tiny-imagenet": 64}

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ekd.data.arrays import Images, Labels
+from ekd.data.arrays import Arrays, Images, Labels, Part
+
+T = TypeVar("T")
 
 CHUNK = 1024  # images
 SMALLEST_DEVIATION = 1 / 255  # of a channel that is constant over the set
+
+
+def decoded(files: Sequence[T], decode: Callable[[T], Images], side: int) -> Images:
+    """Decode `files`, each to `[side, side, 3]`, on all cores: Pillow lets go of Python's lock."""
+    images = np.empty((len(files), side, side, 3), dtype=np.uint8)
+
+    def fill(position: int) -> None:
+        images[position] = decode(files[position])
+
+    with ThreadPoolExecutor() as pool:
+        for _ in pool.map(fill, range(len(files))):
+            pass
+    return images
+
+
+def at_resolution(arrays: Arrays, resolution: int) -> Arrays:
+    """Resize all images to `resolution` squared; the fingerprint stays the source's."""
+    parts = {n: Part(resized(part.images, resolution), part.labels) for n, part in arrays.parts()}
+    return Arrays(
+        parts["train"], parts["test"], parts.get("val"), arrays.classes, arrays.fingerprint()
+    )
 
 
 def resized(images: Images, resolution: int) -> Images:

@@ -13,14 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ekd.data.arrays import FINGERPRINT_DIGITS, Arrays, Classes, Labels, Part
-from ekd.data.folder import folder_fingerprint, list_folder, read_folder
-from ekd.data.known import read_known
-from ekd.data.npz import cached, read_npz, read_npz_labels
-from ekd.data.pixels import moments, resized
-from ekd.data.subsets import choose_subset, cut_holdout, holdout_size, subset_size
-from ekd.spec.errors import EnvironmentProblem, SpecError
-from ekd.spec.values import KNOWN, Data
+from ekd.data.arrays import Arrays, Classes, Labels, Part
+from ekd.data.pixels import at_resolution, moments
+from ekd.data.sources import read
+from ekd.data.subsets import choose_subset, cut_holdout
+from ekd.spec.errors import EnvironmentProblem
+from ekd.spec.values import Data
 
 
 @dataclass(frozen=True)
@@ -53,15 +51,6 @@ class Splits:
     fingerprint: str
 
 
-@dataclass(frozen=True)
-class Description:
-    """Sizes: classes, training images after hold-out and fraction, and test images."""
-
-    classes: int
-    train: int
-    test: int
-
-
 def load(data: Data, root: Path, device: torch.device | str = "cpu") -> Splits:
     """Read the data below the data root `root` and put them on `device`.
 
@@ -72,20 +61,20 @@ def load(data: Data, root: Path, device: torch.device | str = "cpu") -> Splits:
         EnvironmentProblem: where the data are missing or damaged, cannot be downloaded, leave
             nothing to train on, or are others than `data.fingerprint` says.
     """
-    arrays, content = _read(data, root)
+    arrays = at_resolution(read(data, root), data.resolution)
+    content = arrays.fingerprint()
     if data.fingerprint and data.fingerprint != content:
         raise EnvironmentProblem(
             f"{data.path or data.name} has changed: its fingerprint is {content}, but the "
             f"run was planned with {data.fingerprint}: restore the data, or plan the run anew"
         )
-    parts = {n: Part(resized(p.images, data.resolution), p.labels) for n, p in arrays.parts()}
-    rest, holdout = _train_and_holdout(parts, arrays.classes, data)
-    mean, std = moments(parts["train"].images, rest)
-    chosen = rest[choose_subset(parts["train"].labels[rest], arrays.classes, data)]
+    rest, holdout = _train_and_holdout(arrays, data)
+    mean, std = moments(arrays.train.images, rest)
+    chosen = rest[choose_subset(arrays.train.labels[rest], arrays.classes, data)]
     return Splits(
-        train=_split(parts["train"], chosen, device),
+        train=_split(arrays.train, chosen, device),
         holdout=None if holdout is None else _split(*holdout, device),
-        test=_split(parts["test"], np.arange(len(parts["test"].labels)), device),
+        test=_split(arrays.test, _all(arrays.test), device),
         classes=arrays.classes,
         mean=mean.to(device),
         std=std.to(device),
@@ -93,76 +82,25 @@ def load(data: Data, root: Path, device: torch.device | str = "cpu") -> Splits:
     )
 
 
-def describe(data: Data, root: Path) -> Description:
-    """Count classes and images: of known data without opening them, else from the labels alone.
-
-    Raises:
-        SpecError, EnvironmentProblem: as `load`.
-    """
-    if data.name:
-        known = KNOWN[data.name]
-        rest = known.train - holdout_size(known.train, data)
-        return Description(known.classes, subset_size(rest, known.classes, data), known.test)
-    labels, classes = _labels_at(Path(data.path))
-    rest = len(labels["train"])
-    if "val" not in labels:
-        rest -= holdout_size(rest, data)
-    return Description(len(classes), subset_size(rest, len(classes), data), len(labels["test"]))
-
-
-def fingerprint(data: Data, root: Path) -> str:
-    """Hash the content of the source (16 hex digits): of an image folder its files, else arrays.
-
-    Raises:
-        SpecError, EnvironmentProblem: as `load`.
-    """
-    if data.path and _is_folder(Path(data.path)):
-        return folder_fingerprint(Path(data.path), list_folder(Path(data.path))[0])
-    return _read(data, root)[1]
-
-
-def _read(data: Data, root: Path) -> tuple[Arrays, str]:
-    path = Path(data.path)
-    if data.path and _is_folder(path):
-        listing, classes = list_folder(path)
-        content = folder_fingerprint(path, listing)
-        file = root / "cache" / f"{path.resolve().name}-{content}-{data.resolution}.npz"
-        return cached(file, lambda: read_folder(listing, classes, data.resolution)), content
-    arrays = read_npz(path) if data.path else read_known(data.name, root)
-    return arrays, arrays.digest()[:FINGERPRINT_DIGITS]
-
-
-def _labels_at(path: Path) -> tuple[dict[str, Labels], Classes]:
-    if not _is_folder(path):
-        return read_npz_labels(path)
-    listing, classes = list_folder(path)
-    return {split: labels for split, (_, labels) in listing.items()}, classes
-
-
-def _is_folder(path: Path) -> bool:
-    if not path.exists():
-        raise EnvironmentProblem(f"data.path {str(path)!r} is missing (looked in {Path.cwd()})")
-    if not path.is_dir() and path.suffix != ".npz":
-        raise SpecError(f"data.path {str(path)!r} is neither a folder of images nor an .npz file")
-    return path.is_dir()
-
-
-def _train_and_holdout(
-    parts: dict[str, Part], classes: Classes, data: Data
-) -> tuple[Labels, tuple[Part, Labels] | None]:
-    train = parts["train"]
+def _train_and_holdout(arrays: Arrays, data: Data) -> tuple[Labels, tuple[Part, Labels] | None]:
+    train, val = arrays.train, arrays.val
     if not data.holdout:
-        return np.arange(len(train.labels)), None
-    if "val" in parts:
-        val = parts["val"]
-        return np.arange(len(train.labels)), (val, np.arange(len(val.labels)))
-    rest, held_out = cut_holdout(train.labels, classes, data)
+        return _all(train), None
+    if val is not None:
+        return _all(train), (val, _all(val))
+    rest, held_out = cut_holdout(train.labels, arrays.classes, data)
     return rest, (train, held_out)
 
 
+def _all(part: Part) -> Labels:
+    return np.arange(len(part.labels))
+
+
 def _split(part: Part, rows: Labels, device: torch.device | str) -> Split:
+    if len(rows) < len(part.labels):  # else all of them, which need no copy
+        part = Part(part.images[rows], part.labels[rows])
     return Split(
-        images=torch.from_numpy(part.images[rows]).to(device),
-        labels=torch.from_numpy(part.labels[rows]).to(device),
+        images=torch.from_numpy(part.images).to(device),
+        labels=torch.from_numpy(part.labels).to(device),
         index=torch.from_numpy(rows).to(device),
     )

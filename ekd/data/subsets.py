@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ekd.data.arrays import Classes, Labels
-from ekd.spec.errors import EnvironmentProblem
+from ekd.spec.errors import SpecError
 from ekd.spec.values import Data
 from ekd.streams import generator
 
@@ -39,14 +39,14 @@ def cut_holdout(labels: Labels, classes: Classes, data: Data) -> tuple[Labels, L
     """Split the positions of the training images in (rest, hold-out), both ascending.
 
     Raises:
-        EnvironmentProblem: where the hold-out takes all images of a class.
+        SpecError: where the hold-out takes all images of a class.
     """
     order = stratified_order(labels, data.subset_seed, "holdout")
     size = holdout_size(len(labels), data)
     rest = np.sort(order[size:])
     missing = _missing_class(labels[rest], classes)
     if missing is not None:
-        raise EnvironmentProblem(
+        raise SpecError(
             f"a hold-out of {data.holdout} leaves no training image of class {missing!r}: add "
             "images of it, or set data.holdout = 0"
         )
@@ -59,7 +59,7 @@ def choose_subset(labels: Labels, classes: Classes, data: Data) -> Labels:
     Nested: what a smaller fraction of the same seed and sampling holds is in every larger one.
 
     Raises:
-        EnvironmentProblem: where an iid draw has no image of a class.
+        SpecError: where an iid draw has no image of a class.
     """
     size = subset_size(len(labels), len(classes), data)
     if data.sampling == "iid":
@@ -69,7 +69,7 @@ def choose_subset(labels: Labels, classes: Classes, data: Data) -> Labels:
         chosen = np.sort(_one_of_each_first(order, labels)[:size])
     missing = _missing_class(labels[chosen], classes)
     if missing is not None:
-        raise EnvironmentProblem(
+        raise SpecError(
             f"an iid fraction of {data.fraction} has no image of class {missing!r}: take a larger "
             "data.fraction, another data.subset_seed, or data.sampling = 'stratified'"
         )
