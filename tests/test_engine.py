@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import processes
 import pytest
 import tiny
 import torch
 from faulty import Faulty
 
-from ekd.engines import Console, Engine, all_done
+from ekd.engines import Console, Engine, all_done, forget_failures
 from ekd.engines.process import revision
 from ekd.plan import Planned, generation, lineage
 from ekd.spec import EnvironmentProblem, Parent, Run
 from ekd.store import Lease, Store, acquire
-from ekd.store.lease import Holder
+from ekd.store.lease import Holder, LeaseLost
 from ekd.tracking import Mirror
 
 
@@ -30,16 +31,16 @@ def plan_of(*runs: Run) -> list[Planned]:
     return sorted(entries, key=lambda entry: generation(entry.run))
 
 
-def engine(root: Path, *, retry: bool = False) -> Engine:
+def engine(root: Path) -> Engine:
     store = Store(root).open()
     console = Console(2, lambda run: run.key, io.StringIO())
     mirror = Mirror(root, "disabled")
-    return Engine(store, root, torch.device("cpu"), mirror, console, retry=retry)
+    return Engine(store, root, torch.device("cpu"), mirror, console)
 
 
-def execute(root: Path, plan: list[Planned], *, retry: bool = False) -> tuple[list[str], str]:
+def execute(root: Path, plan: list[Planned]) -> tuple[list[str], str]:
     """Give the states in the order of the plan, and what the console said."""
-    chosen = engine(root, retry=retry)
+    chosen = engine(root)
     states = chosen.execute(plan)
     assert isinstance(chosen.console.stream, io.StringIO)
     return [states[entry.run.key] for entry in plan], chosen.console.stream.getvalue()
@@ -106,12 +107,15 @@ def test_a_failure_blocks_its_children_alone_and_can_be_tried_again(
     assert diverges or "a shape is wrong" in failure["traceback"]
 
     assert execute(tmp_path, plan) == ([kind, "blocked", "done"], "")  # no retry was asked for
-    states, said = execute(tmp_path, plan, retry=True)
+    store = Store(tmp_path)
+    forget_failures(plan, store)
+    states, said = execute(tmp_path, plan)
     assert states == [kind, "blocked", "done"]
     assert said.count(f" {kind}: ") == 1  # once, not for ever
     broken.unlink()
     assert execute(tmp_path, plan)[0] == [kind, "blocked", "done"]
-    assert execute(tmp_path, plan, retry=True)[0] == ["done", "done", "done"]
+    forget_failures(plan, store)
+    assert execute(tmp_path, plan)[0] == ["done", "done", "done"]
     assert not (Store(tmp_path).folder(runs[0]).path / "failure.json").exists()
 
 
@@ -121,8 +125,37 @@ def test_what_another_process_just_failed_is_not_tried_without_retry(
     run = tiny.plain(tiny.data(tiny_npz), epochs=1)
     chosen = engine(tmp_path)
     chosen.store.folder(run).write_failure("failed", "elsewhere", "")
-    assert chosen._attempt(Planned(run, ("test",), False)) == "trained"
+    assert chosen._attempt(Planned(run, ("test",), False))
     assert chosen.store.folder(run).failure()["message"] == "elsewhere"
+
+
+def test_failures_are_forgotten_where_no_process_is_at_work(tiny_npz: Path, tmp_path: Path) -> None:
+    runs = [tiny.plain(tiny.data(tiny_npz), seed) for seed in range(4)]
+    held, damaged, missing, fails = (Store(tmp_path).open().folder(run) for run in runs)
+    for folder in (held, damaged, fails):
+        folder.write_failure("failed", "elsewhere", "")
+    (damaged.path / "failure.json").write_text("{")
+    with acquire(held.path) as lease:  # type: ignore[union-attr]
+        forget_failures(plan_of(*runs), Store(tmp_path))
+        lease.check()
+    states = [folder.kept() for folder in (held, damaged, fails)]
+    assert states == ["failed", "missing", "missing"]
+    assert not missing.path.exists()
+
+
+def test_what_killed_processes_left_is_removed(tiny_npz: Path, tmp_path: Path) -> None:
+    run = tiny.plain(tiny.data(tiny_npz), epochs=1)
+    fails = failing(tiny.data(tiny_npz), tmp_path)[0]
+    execute(tmp_path, plan_of(run))
+    done, begun = (Store(tmp_path).folder(one).path for one in (run, fails))
+    begun.mkdir()
+    for left in (done / "checkpoint.json", done / ".x.0.tmp", begun / ".weights.0.tmp"):
+        left.write_text("")
+    assert execute(tmp_path, plan_of(run, fails))[0] == ["done", "failed"]
+    kept = {"history.jsonl", "lease.lock", "provenance.json", "result.json", "spec.json"}
+    kept |= {"test_outputs.npz", "weights.safetensors"}
+    assert {path.name for path in done.iterdir()} == kept
+    assert not list(begun.glob(".*"))  # also where nothing came of it
 
 
 def test_a_damaged_teacher_stops_its_students_alone(tiny_npz: Path, tmp_path: Path) -> None:
@@ -179,18 +212,19 @@ def test_a_run_taken_over_by_another_process_is_left_to_it(
     tiny_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = tiny.plain(tiny.data(tiny_npz), epochs=3)
-    lost = []
+    checks: list[int] = []
 
     class Lost(Lease):
-        def __init__(self, path: Path, holder: Holder) -> None:
-            super().__init__(path, holder)
-            self.lost = not lost  # the first time only, as if this process had been suspended
-            lost.append(self)
+        def check(self) -> None:
+            checks.append(len(checks))
+            if checks[-1] == 5:  # as if this process had been suspended
+                raise LeaseLost
+            super().check()
 
     monkeypatch.setattr("ekd.store.lease.Lease", Lost)
     states, said = execute(tmp_path, plan_of(run))
     assert states == ["done"]
-    assert "goes on in another process" in said
+    assert said.count("goes on in another process") == 1
     assert [line["epoch"] for line in Store(tmp_path).folder(run).history()] == [1, 2, 3]
 
 
@@ -215,40 +249,46 @@ def test_a_run_that_another_process_holds_is_waited_for(
     assert said.count("waiting for 1 run") == 1
 
 
-def together(folder: Path, spec: Path, count: int) -> list[Any]:
-    command = [str(spec), "--root", str(folder / "runs"), "--wandb", "disabled"]
-    return [processes.ekd_run(folder, *command, "--device", "cpu") for _ in range(count)]
+def test_a_holder_elsewhere_is_waited_for_while_its_heart_beats(
+    tiny_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tiny.plain(tiny.data(tiny_npz), epochs=1)
+    path = Store(tmp_path).open().folder(run).path / "lease.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(asdict(replace(Holder.of(os.getpid()), host="elsewhere"))))
+    now = [0.0]
+    monkeypatch.setattr("ekd.store.lease.monotonic", lambda: now[0])
+
+    def nap(seconds: float) -> None:
+        now[0] += 25.0
+        if now[0] <= 400:
+            os.utime(path, ns=(0, int(now[0])))
+
+    monkeypatch.setattr("ekd.engines.local.time.sleep", nap)
+    states, said = execute(tmp_path, plan_of(run))
+    assert states == ["done"]
+    assert now[0] == 400 + 3 * 25
+    assert said.count("waiting for 1 run") == 1
 
 
-def test_two_processes_train_each_run_once(tiny_npz: Path, tmp_path: Path) -> None:
-    spec = tiny.write_spec(tmp_path, tiny_npz, epochs=3)
-    started = together(tmp_path, spec, 2)
-    assert [processes.code(process) for process in started] == [0, 0]
-    folders = tiny.two_runs(tmp_path / "runs")
-    assert set(folders) == {"plain", "ekd"}
-    for folder in folders.values():
-        assert len(folder.provenance()) == 1
-        assert [line["epoch"] for line in folder.history()] == [1, 2, 3]
-    said = "".join(path.read_text() for path in tmp_path.glob("err-*"))
-    assert sum(line.startswith("[") for line in said.splitlines()) == 2
+def lines_for(terminal: bool, monkeypatch: pytest.MonkeyPatch, run: Run) -> str:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    console = Console(1, lambda run: "name", stream)
+    line = {"epoch": 1, "loss": 0.5, "seconds": 600.0, "accuracy": 0.25}
+    for epoch in (1, 2, 4):
+        console.epoch(run, line | {"epoch": epoch})
+    return stream.getvalue()
 
 
 def test_a_terminal_gets_a_bar_and_a_log_gets_lines(
     tiny_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = tiny.plain(tiny.data(tiny_npz))
-    line = {"epoch": 1, "loss": 0.5, "seconds": 600.0, "accuracy": 0.25}
-    texts = []
-    for terminal in (True, False):
-        stream = io.StringIO()
-        monkeypatch.setattr(stream, "isatty", lambda terminal=terminal: terminal)
-        console = Console(1, lambda run: "name", stream)
-        console.epoch(run, line, epochs=4)
-        console.epoch(run, line | {"epoch": 2}, epochs=4)
-        texts.append(stream.getvalue())
-    assert (
-        "[#####...............]  epoch 1/4, loss 0.5000, accuracy 25.00 %, 30 min left" in texts[0]
-    )
-    assert "[##########..........]  epoch 2/4" in texts[0]
-    assert "\n" not in texts[0]
-    assert texts[1].splitlines() == ["  epoch 1/4, loss 0.5000, accuracy 25.00 %, 30 min left"]
+    run = tiny.plain(tiny.data(tiny_npz), epochs=4)
+    bars, log = (lines_for(terminal, monkeypatch, run) for terminal in (True, False))
+    shown = "[#####...............] epoch 1/4, 30 min left, name, accuracy 25.00 %, loss 0.5000"
+    assert shown[:77] in bars
+    assert "[##########..........] epoch 2/4, 20 min left" in bars
+    assert "\n" not in bars
+    text = "epoch 1/4, accuracy 25.00 %, loss 0.5000, 30 min left"
+    assert log.splitlines() == [f"  {run.key} {text}"]

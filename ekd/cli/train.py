@@ -10,7 +10,16 @@ from pathlib import Path
 
 import click
 
-from ekd.engines import Console, Engine, all_done, choose_device, counted, prepare
+from ekd.engines import (
+    Console,
+    Engine,
+    Pool,
+    all_done,
+    choose_device,
+    counted,
+    forget_failures,
+    prepare,
+)
 from ekd.plan import Planned, Progress, describe, flatten, sheets
 from ekd.spec import EnvironmentProblem, SpecError
 from ekd.spec.fields import assignment
@@ -33,6 +42,7 @@ class Options:
     device: str
     wandb: str | None
     json_: bool
+    workers: int = 1
 
 
 def request_of(
@@ -61,13 +71,19 @@ def train(request: Request, options: Options) -> bool:
         raise SpecError("--only teachers: nothing here learns from another run")
     store = Store(options.root).open()
     store.add_request(request)
+    if options.retry:
+        forget_failures(plan, store)
     console = Console(len(plan), describe)
     mirror = Mirror(store.root, mode)
     tags = (options.scale, *(Path(name).stem for name in request.exhibits))
-    engine = Engine(store, options.data_root, device, mirror, console, tags, options.retry)
+    engine = Engine(store, options.data_root, device, mirror, console, tags)
     try:
-        states = engine.execute(plan)
+        if options.workers == 1:
+            states = engine.execute(plan)
+        else:
+            states = Pool(engine, console, options.workers, plan).execute()
     finally:
+        console.rest()
         for trouble in mirror.close():
             console.say(f"W&B: {trouble}")
     _tell(request, options, plan, states)

@@ -1,70 +1,130 @@
-"""What a person sees while runs train: a moving line on a terminal, else a line per event."""
+"""What a person sees while runs train: moving bars on a terminal, else a line per event."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TextIO
 
-import torch
-
-from ekd.spec import Run
+from ekd.spec import EkdError, Run
 
 LINE_SECONDS = 10.0
-WIDTH = 100
+BAR, COLUMNS = 20, 80
 
 
 @dataclass
 class Console:
-    """Writes progress of the runs of one plan to `stream`."""
+    """Writes progress of the runs of one plan to `stream`; a listener for every worker."""
 
     total: int
     name: Callable[[Run], str]
-    stream: TextIO = field(default_factory=lambda: sys.stderr)
-    number: int = 0
-    """Runs started by this process."""
-    shown: float = 0.0
-    """When the last line of progress was written."""
+    stream: TextIO = field(default_factory=lambda: sys.stderr or _nowhere())
+    numbers: dict[str, int] = field(default_factory=dict)
+    """The runs that this command started, by key, in their order."""
+    bars: dict[int, str] = field(default_factory=dict)
+    """What each worker does at present."""
+    summary: str = ""
+    """A line below the bars."""
+    drawn: int = 0
+    """Lines of bars and summary on the terminal."""
+    told: dict[str, float] = field(default_factory=dict)
+    """When a line last told of a run."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, worker: int = 0) -> None:
         """Write one line for an event."""
-        start = "\r\x1b[K" if self.stream.isatty() else ""
-        self.stream.write(f"{start}{text}\n")
-        self.stream.flush()
+        self._write(f"{self._erased()}{text}\n{self._drawing()}")
 
-    def started(self, run: Run, epoch: int, epochs: int, threads: int | None) -> None:
-        """Tell that a run starts, or goes on after `epoch` epochs."""
-        self.number += 1
-        resumed = f", resumed after epoch {epoch} of {epochs}" if threads is not None else ""
-        self.say(f"[{self.number}/{self.total}] {run.key} {self.name(run)}{resumed}")
-        if threads not in (None, torch.get_num_threads()):
-            self.say(
-                f"  its checkpoint was trained with {threads} threads, this process has "
-                f"{torch.get_num_threads()}: the last bits of its numbers may differ"
-            )
-        self.shown = time.monotonic()
+    def took(self, run: Run, worker: int = 0) -> None:
+        """Show that a run is made ready."""
+        self.show(f"[{'.' * BAR}] {self.name(run)}", worker)
 
-    def epoch(self, run: Run, line: dict[str, Any], epochs: int) -> None:
+    def started(self, run: Run, epoch: int | None, worker: int = 0) -> None:
+        """Tell that a run starts, or with `epoch` goes on after so many epochs."""
+        number = self.numbers.setdefault(run.key, len(self.numbers) + 1)
+        resumed = f", resumed after epoch {epoch} of {run.epochs}" if epoch is not None else ""
+        self.told[run.key] = time.monotonic()
+        self.say(f"[{number}/{self.total}] {run.key} {self.name(run)}{resumed}")
+
+    def epoch(self, run: Run, line: dict[str, Any], worker: int = 0) -> None:
         """Tell how far the run is: always on a terminal, else at most every ten seconds."""
-        left = (epochs - line["epoch"]) * line["seconds"]
-        scores = f", accuracy {100 * line['accuracy']:.2f} %" if "accuracy" in line else ""
-        text = (
-            f"  epoch {line['epoch']}/{epochs}, loss {line['loss']:.4f}{scores}, "
-            f"{duration(left)} left"
-        )
-        if self.stream.isatty():
-            done = round(20 * line["epoch"] / epochs)
-            self.stream.write(f"\r\x1b[K  [{'#' * done}{'.' * (20 - done)}]{text[:WIDTH]}")
-            self.stream.flush()
-        elif time.monotonic() - self.shown >= LINE_SECONDS:
-            self.say(text)
-            self.shown = time.monotonic()
+        number, left = line["epoch"], duration((run.epochs - line["epoch"]) * line["seconds"])
+        scores = f"accuracy {100 * line['accuracy']:.2f} %, " if "accuracy" in line else ""
+        done, epoch = round(BAR * number / run.epochs), f"epoch {number}/{run.epochs}"
+        scores += f"loss {line['loss']:.4f}"
+        bar = f"[{'#' * done}{'.' * (BAR - done)}]"
+        self.show(f"{bar} {epoch}, {left} left, {self.name(run)}, {scores}", worker)
+        now = time.monotonic()
+        due = number < run.epochs and now - self.told.get(run.key, 0.0) >= LINE_SECONDS
+        if due and not self.stream.isatty():
+            self.told[run.key] = now
+            self.say(f"  {run.key} {epoch}, {scores}, {left} left")
 
-    def ended(self, run: Run, text: str) -> None:
+    def ended(self, run: Run, text: str, worker: int = 0) -> None:
         """Tell how a run ended."""
+        self.bars.pop(worker, None)
         self.say(f"  {run.key} {text}")
+
+    def cannot_start(self, run: Run, error: EkdError, worker: int = 0) -> None:
+        """Tell why a run cannot start."""
+        self.bars.pop(worker, None)
+        self.say(f"{run.key} {self.name(run)} cannot start: {error}")
+
+    def waiting(self, runs: int, worker: int = 0) -> None:
+        """Tell that all that is left is trained by others."""
+        self.say(f"waiting for {counted(runs, 'run')} that another process trains")
+
+    def show(self, text: str, worker: int = 0) -> None:
+        """Show on a terminal what a worker does; "" for nothing."""
+        self.bars[worker] = text
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw the bars anew, on a terminal."""
+        if self.stream.isatty():
+            self._write(self._erased() + self._drawing())
+
+    def rest(self) -> None:
+        """Take the bars away."""
+        self.bars, self.summary = {}, ""
+        self.draw()
+
+    def _erased(self) -> str:
+        """Give what takes the cursor to the place of the first bar and clears all below."""
+        if not self.stream.isatty():
+            return ""
+        up = f"\x1b[{self.drawn - 1}A" if self.drawn > 1 else ""
+        return f"\r{up}\x1b[J"
+
+    def _drawing(self) -> str:
+        if not self.stream.isatty():
+            return ""
+        columns, rows = self._size()
+        lines = [text for _, text in sorted(self.bars.items())] + [self.summary]
+        shown = [f"  {line}"[: columns - 1] for line in lines if line][-max(1, rows - 1) :]
+        self.drawn = len(shown)
+        return "\n".join(shown)
+
+    def _size(self) -> tuple[int, int]:
+        """Give the terminal's columns and rows; some say 0 of either."""
+        try:
+            columns, rows = os.get_terminal_size(self.stream.fileno())
+        except OSError:
+            return COLUMNS, 24
+        return columns or COLUMNS, rows or 24
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a full disk under a log is no reason to stop a run
+            self.stream.write(text)
+            self.stream.flush()
+
+
+def _nowhere() -> TextIO:
+    """Give a stream where the command was started with stderr closed."""
+    return open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123
 
 
 def duration(seconds: float) -> str:

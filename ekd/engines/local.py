@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from ekd.data import Splits, load
-from ekd.engines.console import Console, counted
-from ekd.engines.process import now, session
+from ekd.engines.listener import Listener, Mirroring
+from ekd.engines.process import failed_because, now, session
 from ekd.plan import Planned, Progress, describe, lineage, progress
-from ekd.spec import Data, EkdError, Run, SpecError
-from ekd.store import Lease, RunFolder, Store, acquire
-from ekd.tracking import About, Mirror
+from ekd.spec import Data, EkdError, EnvironmentProblem, Run
+from ekd.store import LeaseLost, RunFolder, Store, acquire
+from ekd.tracking import About
 from ekd.trainer import Diverged, Saver, Task, begin, build, finish, train
 
 WAIT_SECONDS = 0.5
-Attempt = Literal["trained", "held"]
-
-
-class LeaseLost(Exception):
-    """Another process took the run over while this one stood still."""
 
 
 @dataclass
@@ -36,11 +31,9 @@ class Engine:
     store: Store
     data_root: Path
     device: torch.device
-    mirror: Mirror
-    console: Console
+    mirror: Mirroring
+    console: Listener
     tags: tuple[str, ...] = ()
-    retry: bool = False
-    tried: set[str] = field(default_factory=set)
     unavailable: dict[str, EkdError] = field(default_factory=dict)
     """Runs that could not start here, for want of data, a teacher's weights or their own past."""
     missing_data: dict[tuple[str, str], EkdError] = field(default_factory=dict)
@@ -57,81 +50,71 @@ class Engine:
             states = progress(plan, self.store)
             open_runs = [entry for entry in plan if self._is_open(entry.run, states)]
             if not open_runs:
+                tidy(plan, self.store)
                 return states
             ready = [e for e in open_runs if all(self._is_done(p.run) for p in e.run.parents())]
-            attempts = (self._attempt(entry) for entry in ready)
-            if any(attempt == "trained" for attempt in attempts):
+            if any(self._attempt(entry) for entry in ready):
                 waiting = False
                 continue
             if not waiting:
-                self.console.say(
-                    f"waiting for {counted(len(open_runs), 'run')} that another process trains"
-                )
+                self.console.waiting(len(open_runs))
             waiting = True
             time.sleep(WAIT_SECONDS)
 
     def _is_open(self, run: Run, states: dict[str, Progress]) -> bool:
-        state = states[run.key]
-        if any(ancestor.key in self.unavailable for ancestor in lineage(run)):
-            return False
-        if state == "blocked":
-            return self.retry and any(self._is_open(p.run, states) for p in run.parents())
-        return self._wanted(run, state)
-
-    def _wanted(self, run: Run, state: Progress) -> bool:
-        if state in ("failed", "diverged"):
-            return self.retry and run.key not in self.tried
-        return state != "done"
+        return is_open(states[run.key]) and not any(
+            ancestor.key in self.unavailable for ancestor in lineage(run)
+        )
 
     def _is_done(self, run: Run) -> bool:
         return self.store.folder(run).status() == "done"
 
-    def _attempt(self, entry: Planned) -> Attempt:
-        """Train one run if its lease is free; "trained" also where it ended without a result."""
-        folder = self.store.folder(entry.run)
-        lease = acquire(folder.path)
-        if lease is None:
-            return "held"
-        with lease:
-            if not self._wanted(entry.run, folder.kept()):
-                return "trained"  # another process was faster
-            self.tried.add(entry.run.key)
-            folder.forget_failure()
-            try:
-                self._train(entry, folder, lease)
-            except LeaseLost:
-                self.console.ended(entry.run, "goes on in another process")
-            except Diverged as error:
-                folder.write_failure("diverged", str(error), "")
-                self.console.ended(entry.run, f"diverged: {error}")
-            except EkdError:
-                raise
-            except Exception as error:
-                folder.write_failure("failed", repr(error), traceback.format_exc())
-                self.console.ended(entry.run, f"failed: {error!r} (see {folder.path}/failure.json)")
-            self.mirror.finish(entry.run.key)
-        return "trained"
+    def _attempt(self, entry: Planned) -> bool:
+        """Train one run, to whatever end; False where another process holds it."""
+        run, folder = entry.run, self.store.folder(entry.run)
+        with held(folder) as ours:
+            if ours and is_open(folder.kept()):  # or another was faster
+                self.console.took(run)
+                folder.tidy()
+                try:
+                    self._train(entry, folder)
+                except LeaseLost:
+                    self.console.ended(run, "goes on in another process")
+                except Diverged as error:
+                    folder.write_failure("diverged", str(error), "")
+                    self.console.ended(run, f"diverged: {error}")
+                except EkdError:
+                    raise
+                except (Exception, SystemExit) as error:
+                    reason = failed_because(error)
+                    folder.write_failure("failed", reason, traceback.format_exc())
+                    self.console.ended(run, f"failed: {reason} (see {folder.path}/failure.json)")
+                self.mirror.finish(run.key)
+        return ours
 
-    def _train(self, entry: Planned, folder: RunFolder, lease: Lease) -> None:
+    def _train(self, entry: Planned, folder: RunFolder) -> None:
         run = entry.run
         try:
             splits = self._splits(run)
             objective = build(run, len(splits.classes), self.store).to(self.device)
             task = Task(run, splits, folder)
             state, threads = begin(task, objective)
+            sessions = [*folder.provenance(), session(self.device, splits.fingerprint)]
         except EkdError as error:
             self.unavailable[run.key] = error
-            self.console.say(f"{run.key} {describe(run)} cannot start: {error}")
+            self.console.cannot_start(run, error)
             return
         folder.write_spec(run.resolved())
-        sessions = [*folder.provenance(), session(self.device, splits.fingerprint)]
         folder.write_provenance(sessions)
-        self.console.started(run, state.epoch, run.epochs, threads)
+        self.console.started(run, None if threads is None else state.epoch)
+        if threads not in (None, torch.get_num_threads()):
+            self.console.say(
+                f"  its checkpoint was trained with {threads} threads, this process has "
+                f"{torch.get_num_threads()}: the last bits of its numbers may differ"
+            )
         self.mirror.start(run.key, self._about(entry))
         for line in train(task, state, Saver(folder)):
-            self.console.epoch(run, line, run.epochs)
-            if lease.lost:
-                raise LeaseLost
+            self.console.epoch(run, line)
         sessions[-1]["stop"] = now()
         folder.write_provenance(sessions)
         result = finish(task, state)
@@ -143,11 +126,9 @@ class Engine:
             raise self.missing_data[source]
         try:
             splits = _loaded(run.data, self.data_root, self.device)
-        except EkdError as error:
+        except EnvironmentProblem as error:
             self.missing_data[source] = error
             raise
-        if len(splits.train.labels) < 2:
-            raise SpecError(f"data.fraction = {run.data.fraction} leaves fewer than two images")
         if run.data.name:
             self.store.check_data(run.data.name, splits.fingerprint)
         return splits
@@ -168,6 +149,46 @@ class Engine:
 @lru_cache(maxsize=4)  # the data sets of one exhibit come in turns
 def _loaded(data: Data, root: Path, device: torch.device) -> Splits:
     return load(data, root, device)
+
+
+@contextlib.contextmanager
+def held(folder: RunFolder) -> Iterator[bool]:
+    """Hold a run's lease, so that its folder may be written, if no other process has it.
+
+    Gives whether it is held. Whoever loses it meanwhile writes nothing more and stops there.
+    """
+    lease = acquire(folder.path)
+    if lease is None:
+        yield False
+        return
+    with lease, contextlib.suppress(LeaseLost):
+        folder.guard = lease.check
+        yield True
+
+
+def forget_failures(plan: Iterable[Planned], store: Store) -> None:
+    """Let every failed and diverged run of a plan be tried again."""
+    for entry in plan:
+        folder = store.folder(entry.run)
+        if (folder.path / "failure.json").exists():
+            with held(folder) as ours:
+                if ours:
+                    folder.forget_failure()
+
+
+def tidy(plan: Iterable[Planned], store: Store) -> None:
+    """Remove what killed processes left in the folders of finished runs, where that is possible."""
+    for entry in plan:
+        folder = store.folder(entry.run)
+        if folder.kept() == "done" and folder.leftovers():
+            with contextlib.suppress(EnvironmentProblem), held(folder) as ours:
+                if ours:
+                    folder.tidy()
+
+
+def is_open(state: Progress) -> bool:
+    """Tell whether a run in that state is still to be trained, here or by another process."""
+    return state in ("missing", "partial", "running")
 
 
 def all_done(states: Iterable[Progress]) -> bool:

@@ -10,6 +10,7 @@ import shlex
 import socket
 import subprocess
 import sys
+import tempfile
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -24,12 +25,30 @@ PACKAGES = ("torchvision", "numpy", "scikit-learn")
 
 
 def prepare() -> None:
-    """Flush subnormal numbers to zero, in this thread and in those that it starts later.
+    """Set what every number of this process depends on; call it before the first tensor operation.
 
-    Adam with L2 drives dead weights to 1e-41, and arithmetic on a few per cent of such numbers
-    makes a step ten times slower. Call it before the first tensor operation.
+    Subnormal numbers are flushed to zero, in this thread and in those that it starts later: Adam
+    with L2 drives dead weights to 1e-41, and arithmetic on a few per cent of such numbers makes a
+    step ten times slower.
+
+    Where there is a CUDA device, it computes in float32 to the last bit and the same each time. The
+    paper's hardware of 2019 multiplied float32 numbers as they are; TF32, torch's default for
+    convolutions since, cuts their mantissas from 23 bits to 10. cuDNN's benchmark would choose
+    other algorithms from one start to the next, and other algorithms round otherwise.
     """
     torch.set_flush_denormal(True)
+    # The first optimizer makes torch open a cache there; nothing here compiles anything.
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", tempfile.gettempdir())
+    if not torch.cuda.is_available():
+        return
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    cudnn: Any = torch.backends.cudnn
+    for part in (torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn):
+        part.fp32_precision = "ieee"
+    cudnn.benchmark = False
+    torch.use_deterministic_algorithms(True)  # an operation that has none raises an error
+    memory: Any = torch.utils.deterministic
+    memory.fill_uninitialized_memory = False  # a help for finding faults, which takes time
 
 
 def choose_device(name: str) -> torch.device:
@@ -49,6 +68,7 @@ def session(device: torch.device, fingerprint: str) -> dict[str, Any]:
         "host": socket.gethostname(),
         "system": platform.platform(),
         "device": device.type if device.type == "cpu" else torch.cuda.get_device_name(device),
+        "arithmetic": arithmetic(device),
         "threads": torch.get_num_threads(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
@@ -56,6 +76,37 @@ def session(device: torch.device, fingerprint: str) -> dict[str, Any]:
         "revision": revision(),
         "data_fingerprint": fingerprint,
     }
+
+
+def arithmetic(device: torch.device) -> dict[str, Any]:
+    """Give what decides the last bits of a device's numbers, besides versions and threads."""
+    if device.type == "cpu":
+        return {"instructions": torch.backends.cpu.get_cpu_capability()}
+    cudnn: Any = torch.backends.cudnn
+    precisions = (torch.backends.cuda.matmul.fp32_precision, cudnn.conv.fp32_precision)
+    return {
+        "cuda": torch.version.cuda,
+        "cudnn": cudnn.version(),
+        "capability": "{}.{}".format(*torch.cuda.get_device_capability(device)),
+        "tf32": "tf32" in precisions,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "benchmark": cudnn.benchmark,
+    }
+
+
+def failed_because(error: BaseException) -> str:
+    """Say why a training failed: with what to do where memory ran out, else as the error does."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return (
+            "the device ran out of memory: end other programs on it or take fewer --workers, and "
+            "give the same command with --retry; or train with --device cpu"
+        )
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        return (
+            "the machine ran out of memory: end other programs on it or take fewer --workers, and "
+            "give the same command with --retry"
+        )
+    return repr(error)
 
 
 def versions() -> dict[str, str]:
