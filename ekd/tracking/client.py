@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import secrets
@@ -12,7 +13,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 from ekd.tracking.mode import Mode
 
@@ -42,6 +43,7 @@ class Mirror:
         self.mode = mode
         self.begun: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
+        self.log: BinaryIO | None = None
         self.scratch = self.root / "wandb" / f"mirror-{os.getpid()}-{secrets.token_hex(4)}"
         self.unsent: dict[str, str] = {}
         self.problems: list[str] | None = None
@@ -91,21 +93,32 @@ class Mirror:
         return self.problems
 
     def _launch(self) -> None:
-        (self.scratch / "tmp").mkdir(parents=True, exist_ok=True)
+        if self.log is None:
+            self.log = self._claim()
         # -P: a file in the working directory must not shadow a module.
         program = [sys.executable, "-P", "-m", "ekd.tracking.mirror"]
-        with (self.scratch / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*program, str(self.root), self.mode, str(self.scratch), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                env=environment(self.root, self.scratch / "tmp", self.mode),
-                bufsize=0,
-                start_new_session=True,  # Ctrl-C stops training; the mirror drains
-            )
+        self.process = subprocess.Popen(
+            [*program, str(self.root), self.mode, str(self.scratch), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=self.log,
+            stderr=self.log,
+            env=environment(self.root, self.scratch / "tmp", self.mode),
+            cwd=self.scratch / "tmp",
+            bufsize=0,
+            start_new_session=True,  # Ctrl-C stops training; the mirror drains
+        )
         assert self.process.stdin is not None
         os.set_blocking(self.process.stdin.fileno(), False)
+
+    def _claim(self) -> BinaryIO:
+        """Make the scratch folder; it is swept once nobody has its log open."""
+        sweep(self.scratch.parent)
+        self.scratch.mkdir(parents=True, exist_ok=True)
+        log = (self.scratch / "log").open("ab")
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(log, fcntl.LOCK_SH)
+        (self.scratch / "tmp").mkdir(exist_ok=True)
+        return log
 
     def _send(self, command: dict[str, Any]) -> None:
         if self.process is None or self.process.stdin is None or self.process.stdin.closed:
@@ -137,8 +150,11 @@ class Mirror:
         return [self._sentence(keys, reason) for reason, keys in runs.items()]
 
     def _sentence(self, keys: list[str], reason: str) -> str:
-        who = f"{keys[0]} and {len(keys) - 1} more are" if len(keys) > 1 else f"{keys[0]} is"
-        return f"{who} not fully in W&B: {reason} (see {self.scratch / 'log'})."
+        who, whose = f"{keys[0]} is", "its"
+        if len(keys) > 1:
+            who, whose = f"{keys[0]} and {len(keys) - 1} more are", "their"
+        log = self.scratch / "log"
+        return f"{who} not fully in W&B: {reason} (see {log}); {whose} history.jsonl lacks nothing."
 
     def _recorded(self) -> dict[str, str]:
         """Read what the mirror wrote of each run: "" or what went wrong."""
@@ -151,23 +167,38 @@ class Mirror:
         return {line["key"]: line["error"] for line in lines}
 
     def _tidy(self) -> None:
+        if self.log is not None:
+            self.log.close()
         # The log stays where there is something to look up.
         used = self.scratch / "tmp" if self.problems else self.scratch
         shutil.rmtree(used, ignore_errors=True)
 
 
+def sweep(folder: Path) -> None:
+    """Delete what mirrors left in `folder` that were killed together with their trainers."""
+    for left in folder.glob("mirror-*/tmp"):
+        with contextlib.suppress(OSError), (left.parent / "log").open("rb+") as log:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the living share it
+            shutil.rmtree(left.parent)
+
+
 def environment(root: Path, temporary: Path, mode: Mode) -> dict[str, str]:
-    """Make the mirror's environment: one thread, no reports home, no file outside `root`."""
-    folders = ["WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_ARTIFACT_DIR", "TMPDIR"]
+    """Make the mirror's environment: one thread, no reports home, no file outside `root`.
+
+    `temporary` is the folder that the mirror will run in.
+    """
+    folders = ["WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_ARTIFACT_DIR"]
     if mode == "offline":  # online, the user's own settings say where and as whom to log
         folders.append("WANDB_CONFIG_DIR")
-    package = Path(__file__).parents[2]
+    places = [*os.environ.get("PYTHONPATH", "").split(os.pathsep), str(Path(__file__).parents[2])]
     return {
         **os.environ,
         **dict.fromkeys(folders, str(temporary)),
         **dict.fromkeys(["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOMAXPROCS"], "1"),
+        # wandb-core puts its socket there, whose whole path may have 108 bytes; else it takes /tmp.
+        "TMPDIR": os.curdir,
         "WANDB_DIR": str(root),
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_SILENT": "true",
-        "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(package)])),
+        "PYTHONPATH": os.pathsep.join(str(Path(place).absolute()) for place in places if place),
     }

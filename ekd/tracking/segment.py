@@ -45,6 +45,8 @@ class Segment:
         summary = outcome(self.folder)
         self.run.summary.update(summary)
         self.run.finish(exit_code=0 if summary["status"] == "done" else 1)
+        # A link to a log in the mirror's scratch folder, which will be gone.
+        Path(self.run.dir, "../logs/debug-core.log").unlink(missing_ok=True)
         for folder in self.older:
             shutil.rmtree(folder, ignore_errors=True)
 
