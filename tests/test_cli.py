@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,38 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_help_comes_at_once(tmp_path: Path) -> None:
-    seconds = []
-    for _ in range(3):
+    """It takes little more than Python, click and pydantic take; with torch it would be tenfold."""
+
+    def seconds(program: str, *arguments: str) -> float:
         start = time.perf_counter()
-        done = python("-c", PROGRAM, "--help", cwd=tmp_path)
-        seconds.append(time.perf_counter() - start)
+        done = python("-c", program, *arguments, cwd=tmp_path)
         assert done.returncode == 0
-        assert "table1" in done.stdout
-    assert min(seconds) < 1.5
+        assert not arguments or "table1" in done.stdout
+        return time.perf_counter() - start
+
+    imports = "import click; from pydantic import BaseModel"
+    pairs = [(seconds(PROGRAM, "--help"), seconds(imports)) for _ in range(3)]
+    assert min(shown for shown, _ in pairs) < 3 * max(bare for _, bare in pairs)
+
+
+def test_help_names_every_option_once_in_80_columns(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "--help"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+    )
+    options = [
+        option for p in cli.command.params if isinstance(p, click.Option) for option in p.opts
+    ]
+    named = [line.split()[0] for line in done.stdout.splitlines() if line.startswith("  -")]
+    assert sorted(named) == sorted([*options, "-h,"])
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    titles = [line for line in done.stdout.splitlines() if line.endswith(":") and line[0] != " "]
+    assert titles == [
+        "Choose the runs:", "Train them:", "Look, and train nothing:", "Places and output:",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -78,6 +103,66 @@ def test_training_imports_wandb_and_optuna_in_no_process_of_its_own(
     done = python("-c", LISTING, spec, "--only", "teachers", "--wandb", "disabled", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert not set(done.stderr.split()) & {"wandb", "optuna", "matplotlib", "pandas"}
+
+
+MODES = {
+    "--list": [],
+    "--describe": ["ekd"],
+    "--plan": [],
+    "--why": ["abcd"],
+    "--check-data": ["digits"],
+    "--verify": [],
+}
+
+
+@pytest.mark.parametrize("first", MODES)
+@pytest.mark.parametrize("second", MODES)
+def test_two_modes_do_not_go_together(ekd_run: Run, first: str, second: str) -> None:
+    if first == second:
+        return
+    ended = ekd_run(first, *MODES[first], second, *MODES[second])
+    assert (ended.code, ended.out) == (2, "")
+    assert "do not go together: give one of them" in ended.err
+    assert {first, second} <= set(ended.err.replace(",", "").split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--list", "table1"], "--list takes only --json: leave the exhibits out"),
+        (["--list", "--root", "x"], "--list takes only --json: leave --root out"),
+        (["--describe", "ekd", "--seeds", "0"], "leave --seeds out"),
+        (["--verify", "table1"], "--verify takes only --root and --json: leave the exhibits out"),
+        (["--verify", "--retry"], "leave --retry out"),
+        (["--check-data", "digits", "--scale", "smoke"],
+         "--check-data takes only --root, --data-root and --json: leave --scale out"),
+        (["--why", "abcd", "-s", "recipe.epochs=5"], "leave -s out, or name the exhibits"),
+        (["--why", "abcd", "--workers", "2"], "--why without exhibits takes only --root"),
+        (["--plan"], "name an exhibit"),
+        (["--json"], "name an exhibit"),
+        (["table1", "--workers", "0"], "--workers"),
+        (["table1", "--workers", "two"], "--workers"),
+    ],
+)  # fmt: skip
+def test_what_a_mode_would_not_heed_is_refused(
+    ekd_run: Run, arguments: list[str], text: str
+) -> None:
+    ended = ekd_run(*arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert text in ended.err
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(("given", "workers"), [([], 1), (["--workers", "3"], 3)])
+def test_workers_come_to_those_who_train(
+    ekd_run: Run, spec: str, monkeypatch: pytest.MonkeyPatch, given: list[str], workers: int
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "ekd.cli.train.train", lambda request, options: seen.append(options.workers) or True
+    )
+    assert ekd_run(spec, *given).code == 0
+    assert seen == [workers]
 
 
 def test_list_names_every_exhibit_and_scale(ekd_run: Run) -> None:
@@ -214,6 +299,19 @@ def test_seeds_overrides_and_where_choose_the_runs(ekd_run: Run, spec: str) -> N
     assert [run["method"].get("temperature") for run in runs] == [None, 4.0]
 
 
+def wait_for(condition: Callable[[], bool], seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def kept_epochs(folder: Path) -> int:
+    """Finished epochs of the only checkpointed run there."""
+    lists = [json.loads(path.read_text()) for path in folder.glob("runs/*/checkpoint.json")]
+    return max((slot["epochs"] for found in lists for slot in found["slots"]), default=0)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_ends_with_3_and_the_same_command_goes_on(
     tmp_path: Path, tiny_npz: Path, number: signal.Signals
@@ -221,10 +319,7 @@ def test_an_interrupt_ends_with_3_and_the_same_command_goes_on(
     spec = tiny.write_spec(tmp_path, tiny_npz, epochs=200)
     command = [str(spec), "--root", str(tmp_path / "runs"), "--wandb", "disabled", "--json"]
     process = processes.ekd_run(tmp_path, *command, "--device", "cpu")
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("runs/*/checkpoint.json")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(lambda: kept_epochs(tmp_path) > 0)
     os.kill(process.pid or 0, number)
     assert processes.code(process) == 3
     said = (tmp_path / f"err-{process.pid}").read_text()
@@ -233,13 +328,8 @@ def test_an_interrupt_ends_with_3_and_the_same_command_goes_on(
     assert (tmp_path / f"out-{process.pid}").read_text() == ""
     assert not list(tmp_path.glob("runs/*/lease.json"))
     again = processes.ekd_run(tmp_path, *command, "--device", "cpu")
-    while "resumed after epoch" not in (
-        (tmp_path / f"err-{again.pid}").read_text()
-        if (tmp_path / f"err-{again.pid}").exists()
-        else ""
-    ):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    said_again = tmp_path / f"err-{again.pid}"
+    wait_for(lambda: said_again.exists() and "resumed after epoch" in said_again.read_text())
     os.kill(again.pid or 0, signal.SIGKILL)
     again.join()
 

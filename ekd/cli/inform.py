@@ -5,9 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import click
+
 from ekd.spec import KNOWN
 from ekd.spec.load import exhibit_names, exhibit_path, load_exhibit, recipes, scales
 from ekd.spec.resolve import PAPER_TEACHERS
+
+
+def show_listing(json_: bool) -> None:
+    """Print what specs can name, as text or as one JSON object."""
+    found = listing()
+    click.echo(json.dumps(found, indent=1) if json_ else listing_text(found))
+
+
+def show_description(name: str, json_: bool) -> None:
+    """Print the fields of one part of a spec, as text or as one JSON object."""
+    told = description(name)
+    click.echo(json.dumps(told, indent=1) if json_ else description_text(told))
 
 
 def listing() -> dict[str, dict[str, str]]:
@@ -38,18 +52,14 @@ def description(name: str) -> dict[str, Any]:
     from ekd.methods import discover
     from ekd.spec import Data, Frozen, Model, Recipe, SpecError, nearest
 
-    parts: dict[str, type[Frozen]] = {
-        "recipe": Recipe,
-        "data": Data,
-        "student": Model,
-        **discover(),
-    }
-    if name not in parts:
+    sections: dict[str, type[Frozen]] = {"recipe": Recipe, "data": Data, "student": Model}
+    names = (*sections, *discover())
+    if name not in names:
         raise SpecError(
-            f"nothing to describe by the name {name!r}{nearest(name, parts)}; there "
-            f"are {', '.join(parts)}"
+            f"nothing to describe by the name {name!r}{nearest(name, names)}; there "
+            f"are {', '.join(names)}"
         )
-    part = parts[name]
+    part = sections.get(name) or discover()[name]
     fields = {
         field: {"text": " ".join((info.description or "").split())}
         | ({} if info.is_required() else {"default": info.default})

@@ -17,7 +17,13 @@ from ekd.trainer import measured_speed
 def show_plan(request: Request, options: Options) -> None:
     """Print the plan as text, or as one JSON object."""
     found = plan_object(request, options)
-    click.echo(json.dumps(found, indent=1) if options.json_ else plan_text(found))
+    if options.json_:
+        click.echo(json.dumps(found, indent=1))
+        return
+    click.echo(plan_text(found))
+    missing = any(run["state"] == "missing" for run in found["runs"])
+    if missing and any(options.root.glob("*/result.json")):
+        click.echo("To see why a run is missing, say --why KEY in place of --plan.")
 
 
 def plan_object(request: Request, options: Options) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""ekd-report: what a store holds, as pages and CSV beside the paper's numbers."""
+"""ekd-report: what a store holds, as pages and tables beside the paper's numbers."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from ekd.cli import options
 @click.option(
     "--out",
     type=options.FOLDER,
-    help="Where the pages go.  [default: <root>/report]",
+    help="Where the files go.  [default: <root>/report]",
 )
 @click.option("--scale", help="Only this scale: smoke, reduced or paper.")
 @options.data_root
 @options.json_
 def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str | None,
             data_root: Path, json_: bool) -> None:  # fmt: skip
-    """Show what `ekd-run` requested for EXHIBITS (default: all), a page and a CSV file for each.
+    """Show what `ekd-run` requested for EXHIBITS (default: all): a page for each, and its table.
+
+    The table is there as CSV, Markdown and LaTeX too, beside the page.
 
     Exit codes: 0 written, 2 wrong usage or spec, 4 trouble with the store, data or disk.
     """
@@ -33,8 +35,13 @@ def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str 
     reports = collect(Store(root), exhibits, scale, data_root)
     written = [write(report, out or root / "report") for report in reports]
     if json_:
-        pages, tables = [str(w.page) for w in written], [str(w.csv) for w in written]
-        click.echo(json.dumps({"pages": pages, "csv": tables}, indent=1))
+        files = {
+            "pages": [str(one.page) for one in written],
+            "csv": [str(one.csv) for one in written],
+            "markdown": [str(one.markdown) for one in written],
+            "latex": [str(one.latex) for one in written],
+        }
+        click.echo(json.dumps(files, indent=1))
     else:
         for one in written:
             click.echo(one.page)

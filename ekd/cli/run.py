@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import sys
@@ -11,13 +10,23 @@ from typing import Any
 import click
 
 from ekd.cli import options
+from ekd.cli.modes import chosen_mode
+
+GROUPS = {
+    "Choose the runs": ("scale", "overrides", "where", "seeds", "only"),
+    "Train them": ("workers", "device", "retry", "wandb"),
+    "Look, and train nothing": ("plan", "why", "list_", "describe", "check_data", "verify"),
+}
+MOST_SEEDS = 1000
+LOOKS = ("list_", "describe", "check_data", "verify", "why")
+"""What training knows nothing of."""
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("exhibits", nargs=-1)
-@click.option(
-    "--list", "list_", is_flag=True, help="List exhibits, scales, data sets, recipes and teachers."
+@click.command(
+    cls=options.Grouped, groups=GROUPS, context_settings={"help_option_names": ["-h", "--help"]}
 )
+@click.argument("exhibits", nargs=-1)
+@click.option("--list", "list_", is_flag=True, help="List exhibits, scales, data sets, recipes.")
 @click.option(
     "--describe",
     metavar="NAME",
@@ -37,18 +46,43 @@ from ekd.cli import options
     metavar="CONDITION",
     help="Only cells where it holds, such as 'student.branches<=3'.",
 )
-@click.option("--seeds", help="Such as 0-4 or 0,2 in place of the exhibit's own.")
+@click.option("--seeds", metavar="SEEDS", help="Such as 0-4 or 0,2 in place of the exhibit's own.")
 @click.option("--only", type=click.Choice(["teachers"]), help="Train only what others learn from.")
-@click.option("--plan", is_flag=True, help="Show the runs, their state and hours; train nothing.")
+@click.option("--plan", is_flag=True, help="Show the runs, their state and hours.")
+@click.option(
+    "--why",
+    metavar="RUN",
+    help="Tell why a run is in the store, or is not: by its key as --plan shows it, or 4 digits "
+    "or more of it.",
+)
+@click.option(
+    "--check-data",
+    metavar="NAME",
+    help="Read and describe a data set: a known one, a folder of images or an .npz.",
+)
+@click.option("--verify", is_flag=True, help="Check every checksum in the store.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Train N runs at a time, each in a process of its own.",
+)
 @click.option("--retry", is_flag=True, help="Try failed and diverged runs again.")
 @options.root
 @options.data_root
 @click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where to train.",
 )
 @click.option("--wandb", metavar="MODE", help="offline (default), online or disabled.")
 @options.json_
-def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **given: Any) -> None:
+@click.pass_context
+def command(context: click.Context, /, exhibits: tuple[str, ...], **given: Any) -> None:
     """Train what EXHIBITS need: table1 to table3, fig2 to fig5, or specs of your own (.toml).
 
     Stop it at any time; the same command goes on where it stopped.
@@ -56,32 +90,48 @@ def command(exhibits: tuple[str, ...], list_: bool, describe: str | None, **give
     Exit codes: 0 all done, 1 some runs failed, diverged or are blocked, 2 wrong usage or spec,
     3 interrupted, 4 trouble with data, disk or network.
     """
-    from ekd.cli import inform
+    mode = chosen_mode(context)
+    asked = {name: given.pop(name) for name in LOOKS}
+    root, json_ = given["root"], given["json_"]
+    if mode == "list_":
+        from ekd.cli.inform import show_listing
 
-    json_ = given["json_"]
-    if list_:
-        found = inform.listing()
-        click.echo(json.dumps(found, indent=1) if json_ else inform.listing_text(found))
-    elif describe:
-        told = inform.description(describe)
-        click.echo(json.dumps(told, indent=1) if json_ else inform.description_text(told))
-    elif not exhibits:
+        show_listing(json_)
+    elif mode == "describe":
+        from ekd.cli.inform import show_description
+
+        show_description(asked["describe"], json_)
+    elif mode == "check_data":
+        from ekd.cli.check_data import show_data
+
+        show_data(asked["check_data"], root, given["data_root"], json_)
+    elif mode == "verify":
+        from ekd.cli.verify import show_verification
+
+        show_verification(root, json_)
+    elif mode != "why" and not exhibits:
         raise click.UsageError("name an exhibit, such as table1, or a .toml; --list shows them")
     else:
-        _plan_or_train(exhibits, given)
+        _plan_or_train(exhibits, asked["why"], given)
 
 
-def _plan_or_train(exhibits: tuple[str, ...], given: dict[str, Any]) -> None:
+def _plan_or_train(exhibits: tuple[str, ...], why: str | None, given: dict[str, Any]) -> None:
     seeds = _seeds(given.pop("seeds"))
-    from ekd.cli.exits import FAILED
-    from ekd.cli.plan_text import show_plan
     from ekd.cli.train import Options, request_of, train
 
     chosen = Options(**given)
     request = request_of(exhibits, seeds, chosen)
-    if chosen.plan:
+    if why is not None:
+        from ekd.cli.explain import show_why
+
+        show_why(why, request, chosen)
+    elif chosen.plan:
+        from ekd.cli.plan_text import show_plan
+
         show_plan(request, chosen)
     elif not train(request, chosen):
+        from ekd.cli.exits import FAILED
+
         sys.exit(FAILED)
 
 
@@ -89,7 +139,9 @@ def main() -> None:
     """Run the command; every EkdError becomes one sentence and its exit code."""
     from ekd.cli import exits
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup
+            signal.signal(number, signal.default_int_handler)
     exits.run(command, "interrupted: the same command goes on from here")
 
 
@@ -99,8 +151,15 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
         return None
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]+)(?:-([0-9]+))?\s*", part)
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise click.UsageError(f"--seeds {text}: expected such as 0-4 or 0,2,5")
-        seeds += range(int(match[1]), int(match[2] or match[1]) + 1)
+        first, last = int(match[1]), int(match[2] or match[1])
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise click.UsageError(f"--seeds {text}: at most {MOST_SEEDS} seeds")
+        seeds += range(first, last + 1)
     return tuple(dict.fromkeys(seeds))
+
+
+if __name__ == "__main__":
+    main()

@@ -13,20 +13,27 @@ from ekd.plan.plan import (
     without_sharing,
 )
 from ekd.plan.sheet import Place, Sheet, sheets
+from ekd.plan.why import Difference, Nearest, Resolved, differences, nearest_run, stored_runs
 
 __all__ = [
+    "Difference",
+    "Nearest",
     "Place",
     "Planned",
     "Progress",
+    "Resolved",
     "Sheet",
     "derive",
     "describe",
+    "differences",
     "flatten",
     "generation",
     "hours",
     "lineage",
+    "nearest_run",
     "progress",
     "sheets",
+    "stored_runs",
     "training_macs",
     "without_sharing",
 ]

@@ -46,7 +46,14 @@ def _identified(source: Data, data_root: Path) -> Data:
             f"{source.path} has the fingerprint {found}, the spec names {source.fingerprint}: give "
             "the data that the spec means, or take data.fingerprint out"
         )
+    _described(source, data_root)
     return source.model_copy(update={"fingerprint": found})
+
+
+@cache
+def _described(source: Data, data_root: Path) -> data.Description:
+    """Cut hold-out and fraction, so that what leaves a class without an image is told before."""
+    return data.describe(source, data_root)
 
 
 @cache
@@ -96,7 +103,7 @@ def _asked(method: Method, hook: str, ask: Callable[[], T]) -> T:
     """Ask a hook of a method, and name its file where it fails."""
     try:
         return ask()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(
             f"ekd/methods/{method.name()}.py: {hook}() failed with {error!r}: mend it"
         ) from error

@@ -152,6 +152,11 @@ def _nothing_asked(
         for sheet in found
         for place, runs in sheet.runs.items()
     ]
+    if not where:
+        return SpecError(
+            f"{', '.join(sheet.name for sheet in found)}: nothing to train, no cell shows an "
+            "accuracy: add a column without `cost` and `quoted`"
+        )
     for text, condition in zip(where, conditions, strict=True):
         if not any(condition.holds(fields) for fields in cells):
             values = dict.fromkeys(
