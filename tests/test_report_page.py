@@ -13,7 +13,8 @@ import pytest
 from filled_store import fail, finish, measured, own_spec, requested
 
 from ekd.report import collect
-from ekd.report.page import Head, heads, page, signed
+from ekd.report.page import page
+from ekd.report.wording import Head, heads, signed
 from ekd.spec import Parent
 from ekd.spec.exhibit import Column
 from ekd.spec.grid import Heading
@@ -120,6 +121,7 @@ def test_a_number_never_stands_alone(table: str) -> None:
 def test_the_details_tell_where_a_number_comes_from(table: str) -> None:
     text = visible(table)
     for said in (
+        "over 2 seeds: 78.29 to 103.71, as computed: seeds so few and so different tell little.",
         "95 % Wilson interval over its 1000 test images alone",
         "teacher-1 (resnet14) 91.23; their ensemble 91.77",
         "diverged: the loss was not finite in epoch 3",
@@ -188,6 +190,15 @@ def test_the_details_name_the_network_that_is_learnt_from(tmp_path: Path) -> Non
     seed = dataclasses.replace(cell.seeds[0], run=taught)
     report.sections[0].cells[0, 0] = dataclasses.replace(cell, seeds=(seed,))
     assert f"{teachers.key} resnet20, its teacher-2" in visible(page(report))
+
+
+def test_an_interval_of_possible_accuracies_needs_no_remark(tmp_path: Path) -> None:
+    sheet = requested(tmp_path, "table1", seeds=(0, 1))
+    for run, accuracy in zip(sheet.runs[0, 0], (90.0, 90.2), strict=True):
+        finish(tmp_path, run, accuracy)
+    text = visible(rendered(tmp_path, "table1"))
+    assert "over 2 seeds: 88.83 to 91.37." in text
+    assert "as computed" not in text
 
 
 def test_assumptions_are_listed(table: str) -> None:

@@ -153,16 +153,22 @@ def run(root: Path, *options: str) -> Result:
     return CliRunner().invoke(command, ["--root", str(root), *options])
 
 
-def test_the_command_writes_a_page_and_a_csv_and_says_where(tmp_path: Path) -> None:
+def test_the_command_writes_a_page_and_its_tables_and_says_where(tmp_path: Path) -> None:
     spec = own_spec(tmp_path)
     requested(tmp_path, str(spec), scale="paper")
     page = tmp_path / "report" / "mine.html"
     found = run(tmp_path)
     assert (found.exit_code, found.stdout) == (0, f"{page}\n")
     assert page.with_suffix(".csv").read_text().startswith("exhibit,scale,")
+    assert page.with_suffix(".md").read_text().startswith("# A \\& B")
+    assert "\\begin{table}" in page.with_suffix(".tex").read_text()
     out = tmp_path / "elsewhere"
     said = json.loads(run(tmp_path, str(spec), "--json", "--out", str(out)).stdout)
-    assert said == {"pages": [str(out / "mine.html")], "csv": [str(out / "mine.csv")]}
+    endings = {"pages": "html", "csv": "csv", "markdown": "md", "latex": "tex"}
+    assert said == {name: [str(out / f"mine.{ending}")] for name, ending in endings.items()}
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"mine.{ending}" for ending in sorted(endings.values())
+    ]
 
 
 def test_an_empty_store_is_one_sentence_and_nothing_is_made(

@@ -1,4 +1,4 @@
-"""The report: what a store holds, as pages and CSV, beside what the paper prints."""
+"""The report: what a store holds, as pages and tables, beside what the paper prints."""
 
 from ekd.report.collect import collect
 from ekd.report.measured import Measured, SeedRun

@@ -28,11 +28,17 @@ class Interval:
         """Tell whether `value` lies in the interval widened by `margin` on both sides."""
         return self.low - margin <= value <= self.high + margin
 
+    def within(self, lowest: float, highest: float) -> bool:
+        """Tell whether both ends lie in lowest .. highest."""
+        return lowest <= self.low and self.high <= highest
+
 
 def student_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Give the interval of the mean of n >= 2 normal values, mean ± t(n-1) s / sqrt(n).
 
-    Student, "The probable error of a mean", Biometrika 6 (1908).
+    Student, "The probable error of a mean", Biometrika 6 (1908). It is not cut to where the values
+    can lie: a few accuracies that differ much give a bound above 100 percent, which says how little
+    they tell, and everyone can compute it again from mean, spread and n.
 
     Raises:
         ValueError: there are fewer than two values.

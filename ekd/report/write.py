@@ -1,10 +1,12 @@
-"""Pages and CSV files, written so that a crash leaves none half done."""
+"""Pages and tables, written so that a crash leaves none half done."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from ekd.report.latex import latex
+from ekd.report.markdown import markdown
 from ekd.report.model import Report
 from ekd.report.page import page
 from ekd.report.spreadsheet import spreadsheet
@@ -18,12 +20,19 @@ class Written:
 
     page: Path
     csv: Path
+    markdown: Path
+    latex: Path
 
 
 def write(report: Report, out: Path) -> Written:
-    """Write OUT/<exhibit>.html and OUT/<exhibit>.csv; EnvironmentProblem where that fails."""
-    written = Written(out / f"{report.name}.html", out / f"{report.name}.csv")
-    contents = {written.page: page(report), written.csv: spreadsheet(report)}
+    """Write OUT/<exhibit>.html, .csv, .md and .tex; EnvironmentProblem where that fails."""
+    written = Written(*(out / f"{report.name}.{ending}" for ending in ("html", "csv", "md", "tex")))
+    contents = {
+        written.page: page(report),
+        written.csv: spreadsheet(report),
+        written.markdown: markdown(report),
+        written.latex: latex(report),
+    }
     try:
         for path, text in contents.items():
             write_atomic(path, text.encode())
