@@ -1,4 +1,4 @@
-"""What ekd-run says, and ends with, where something is wrong."""
+"""Trouble with data and store ends with 4, and options reach what they are for."""
 
 from __future__ import annotations
 
@@ -7,42 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Run
-
-WRONG = [
-    (["table9"], "no exhibit 'table9' (did you mean 'table"),
-    (["nowhere.toml"], "nowhere.toml: give the path of a spec"),
-    (["SPEC", "--scale", "papr"], "did you mean 'paper'?"),
-    (["SPEC", "-s", "recipe.epochs"], "expected field=value"),
-    (["SPEC", "-s", "recipe.epoch=3"], "did you mean 'recipe.epochs'?"),
-    (["SPEC", "-s", "recipe.epochs=three"], "-s recipe.epochs"),
-    (["SPEC", "-s", "recipe.epochs=0"], "-s recipe.epochs"),
-    (["SPEC", "-s", "method.temperatur=3"], "did you mean 'method.temperature'?"),
-    (["SPEC", "--where", "student.branches"], "--where"),
-    (["SPEC", "--where", "student.branch=1"], "did you mean 'student.branches'?"),
-    (["SPEC", "--where", "student.branches=7"], "no cell matches"),
-    (["SPEC", "--where", "student.branches<=three"], "cannot be compared"),
-    (["SPEC", "--seeds", "4-1"], "--seeds 4-1"),
-    (["SPEC", "--seeds", "a"], "--seeds a"),
-    (["SPEC", "--seeds", ""], "--seeds"),
-    (["SPEC", "--only", "students"], "students"),
-    (["SPEC", "--device", "tpu"], "tpu"),
-    (["SPEC", "--wandb", "on"], "--wandb is 'on'"),
-    (["SPEC", "--nonsense"], "--nonsense"),
-    ([], "name an exhibit"),
-]
-
-
-@pytest.mark.parametrize(("arguments", "text"), WRONG, ids=[" ".join(a) for a, _ in WRONG])
-def test_a_wrong_use_ends_with_2_before_the_store_is_touched(
-    ekd_run: Run, spec: str, arguments: list[str], text: str
-) -> None:
-    before = sorted(Path().rglob("*"))
-    ended = ekd_run(*[spec if part == "SPEC" else part for part in arguments])
-    assert ended.code == 2
-    assert text in ended.err
-    assert ended.out == ""
-    assert "Traceback" not in ended.err
-    assert sorted(Path().rglob("*")) == before
 
 
 def test_trouble_with_the_data_ends_with_4(ekd_run: Run, spec: str, tiny_npz: Path) -> None:
@@ -105,14 +69,6 @@ def test_missing_data_stop_only_the_runs_that_need_them(ekd_run: Run) -> None:
     assert ended.code == 4
     assert "2 runs: 1 missing, 1 done" in ended.out
     assert ended.err.splitlines()[-1].startswith("Error: 1 run cannot start: Tiny ImageNet")
-
-
-def test_nothing_to_teach_is_said(ekd_run: Run) -> None:
-    Path("named.toml").write_text(NAMED)
-    ended = ekd_run("named.toml", "--only", "teachers")
-    assert (ended.code, ended.err) == (
-        2, "Error: --only teachers: nothing here learns from another run\n",
-    )  # fmt: skip
 
 
 def test_an_override_may_be_of_the_method_that_another_one_chooses(ekd_run: Run) -> None:

@@ -72,3 +72,11 @@ def test_an_interval_is_widened_on_both_sides() -> None:
     assert interval.holds(91.5, 0.5)
     assert not interval.holds(91.51, 0.5)
     assert not interval.holds(89.49, 0.5)
+
+
+def test_an_interval_is_not_cut_to_the_range_of_accuracies() -> None:
+    found = student_interval([90.0, 99.0])  # 94.5 ± 12.7062 * 4.5
+    assert found.high == pytest.approx(94.5 + 12.7062047 * 4.5)
+    assert not found.within(0, 100)
+    assert Interval(0.0, 100.0).within(0, 100)
+    assert not Interval(-0.1, 50.0).within(0, 100)

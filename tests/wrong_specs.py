@@ -55,6 +55,15 @@ set = { student.arch = "resnet14" }
 [[lines]]
 label = "plain"
 """
+PANELS = """title = "Panels"
+kind = "panels"
+[run]
+data.name = "digits"
+[[rows]]
+label = "r"
+[[columns]]
+label = "c"
+"""
 
 
 def error_of(folder: Path, text: str, scale: str = "paper", **options: tuple[str, ...]) -> str:

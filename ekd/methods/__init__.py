@@ -69,7 +69,11 @@ def discover() -> Methods:
 def _method_in(name: str) -> type[Method]:
     try:
         module = importlib.import_module(f"{__name__}.{name}")
-    except Exception as error:
+    except SyntaxError as error:
+        line = f", line {error.lineno}" if error.lineno else ""
+        place = f"{error.filename or f'ekd/methods/{name}.py'}{line}"
+        raise SpecError(f"{place}: cannot be imported, {error.msg}: mend it") from error
+    except (Exception, SystemExit) as error:
         raise SpecError(f"ekd/methods/{name}.py cannot be imported: {error!r}: mend it") from error
     found = [
         value

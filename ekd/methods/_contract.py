@@ -31,7 +31,7 @@ class Batch:
     view: int
     """Number of the augmented view: equal (index, view) means the same pixels."""
     generator: torch.Generator
-    """The method's own noise, a stream of (seed, epoch, step)."""
+    """The method's own noise, a stream of (seed, epoch, step): draw on the CPU, then move to x."""
 
 
 class Step(NamedTuple):

@@ -35,9 +35,13 @@ JARGON = {
 def read_toml(path: Path) -> Values:
     """Parse a TOML file; SpecError names the file and the line."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a BOM first
+    except UnicodeDecodeError:
+        raise SpecError(f"{path}: not valid TOML: it is no UTF-8 text: save it as UTF-8") from None
+    except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from None
+    except RecursionError:
+        raise SpecError(f"{path}: not valid TOML: its brackets are nested too deeply") from None
     except OSError as error:
         raise EnvironmentProblem(f"{path}: cannot be read: {error.strerror}") from None
 
@@ -164,7 +168,7 @@ def _line_of_check(text: str, said: str, values: Values) -> str:
         table, number, key = match.groups()
         return line_of(text, key or "", table, int(number or 1) - 1)
     if match := re.match(r"the label '(.*)' stands twice", said):
-        for table in ("columns", "rows"):
+        for table in ("columns", "rows", "panels", "lines"):
             labels = [entry.get("label") for entry in values.get(table, [])]
             same = (match[1], match[1].split(" / "))
             found = [number for number, label in enumerate(labels) if label in same]

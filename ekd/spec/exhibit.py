@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from ekd.spec.fields import PATH
 from ekd.spec.values import Frozen
 
-Label = str | tuple[str, ...]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)]
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise ValueError(f"the seed {twice} stands twice")
+    return seeds
+
+
+Text = Annotated[str, Field(min_length=1)]
+Label = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
+Seeds = Annotated[
+    tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)
+]
 Cost = Literal["params", "flops", "macs", "latency"]
 
 
@@ -59,6 +72,12 @@ class Column(Entry):
     quoted: bool = False
     """Show the rows' quotes."""
 
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if self.cost and self.quoted:
+            raise ValueError("a column shows a cost or quotes, not both: take one of them out")
+        return self
+
 
 class Override(Frozen):
     """What one cell sets over its row and column, both named by their label."""
@@ -79,6 +98,13 @@ class Axis(Frozen):
     values: tuple[float, ...] = Field(min_length=1)
     """Its values."""
 
+    @field_validator("field")
+    @classmethod
+    def _is_a_path(cls, field: str) -> str:
+        if not re.fullmatch(PATH, field):
+            raise ValueError(f"expected a field such as data.fraction, not {field!r}")
+        return field
+
 
 class _Exhibit(Frozen):
     title: str
@@ -93,6 +119,14 @@ class _Exhibit(Frozen):
     """What had to be assumed to read the original, a sentence each."""
 
 
+def _differing(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    labels = [entry.lines for entry in entries]
+    twice = next((label for label in labels if labels.count(label) > 1), None)
+    if twice:
+        raise ValueError(f"the label {' / '.join(twice)!r} stands twice")
+    return entries
+
+
 class _Grid(_Exhibit):
     rows: tuple[Row, ...] = Field(min_length=1)
     columns: tuple[Column, ...] = Field(min_length=1)
@@ -101,11 +135,7 @@ class _Grid(_Exhibit):
     @field_validator("rows", "columns")
     @classmethod
     def _labels_differ(cls, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
-        labels = [entry.lines for entry in entries]
-        twice = next((label for label in labels if labels.count(label) > 1), None)
-        if twice:
-            raise ValueError(f"the label {' / '.join(twice)!r} stands twice")
-        return entries
+        return _differing(entries)
 
     @model_validator(mode="after")
     def _overrides_meet_cells(self) -> Self:
@@ -165,6 +195,11 @@ class Curves(_Exhibit):
     x: Axis
     panels: tuple[Entry, ...] = Field(min_length=1)
     lines: tuple[Row, ...] = Field(min_length=1)
+
+    @field_validator("panels", "lines")
+    @classmethod
+    def _labels_differ(cls, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+        return _differing(entries)
 
 
 Exhibit = Table | Panels | Curves

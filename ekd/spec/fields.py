@@ -32,16 +32,17 @@ def merged(*layers: Mapping[str, Any]) -> Values:
     """
     result: Values = {}
     for layer in layers:
+        data = layer.get("data")
+        if isinstance(data, Mapping) and ("name" in data) != ("path" in data):
+            earlier = result.get("data")
+            for field in ("path", "fingerprint") if "name" in data else ("name",):
+                if isinstance(earlier, dict):
+                    earlier.pop(field, None)
         for field, value in layer.items():
             if isinstance(value, Mapping) and isinstance(result.get(field), dict):
                 result[field] = merged(result[field], value)
             else:
                 result[field] = merged(value) if isinstance(value, Mapping) else value
-        data = layer.get("data")
-        if isinstance(data, Mapping) and ("name" in data) != ("path" in data):
-            dropped = ("path", "fingerprint") if "name" in data else ("name",)
-            for field in dropped:
-                result["data"].pop(field, None)
     return result
 
 

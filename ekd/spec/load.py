@@ -93,7 +93,7 @@ def _with_absolute_paths(exhibit: Exhibit, base: Path) -> Exhibit:
         if isinstance(value, dict):
             result = {field: absolute(inner) for field, inner in value.items()}
             data = result.get("data")
-            if isinstance(data, dict) and isinstance(data.get("path"), str):
+            if isinstance(data, dict) and isinstance(data.get("path"), str) and data["path"]:
                 result["data"] = data | {"path": str(base / data["path"])}
             return result
         return [absolute(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections.abc import Mapping
@@ -136,7 +137,7 @@ def _recipe(values: Values) -> Recipe:
     try:
         return _section(Recipe, recipes()[name] | given, "recipe")
     except FieldError as error:
-        if error.path.removeprefix("recipe.") in given:
+        if error.path.removeprefix("recipe.") in given or (error.path == "recipe" and given):
             raise
         raise FieldError("recipe.name", f"{name!r} of recipes.toml: {error}") from None
 
@@ -151,7 +152,7 @@ def _reading(values: Values, method: str, methods: Methods) -> Values:
     own = methods[method].readings
     if isinstance(name, str) and name in own:
         return dict(own[name])
-    known = own or {reading for other in methods.values() for reading in other.readings}
+    known = set(own) or _all_readings(methods)
     if own or name not in known:
         raise FieldError(
             "readings.name",
@@ -159,6 +160,14 @@ def _reading(values: Values, method: str, methods: Methods) -> Values:
             f"{', '.join(sorted(known))}",
         )
     return {}  # a method without any: the cell only shares the override with others
+
+
+def _all_readings(methods: Methods) -> set[str]:
+    found: set[str] = set()
+    for name in methods:
+        with contextlib.suppress(SpecError):  # a broken file is told of where its method is named
+            found |= set(methods[name].readings)
+    return found
 
 
 def _section(model: type[F], given: Values, section: str) -> F:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 from ekd.spec.exhibit import Scale
 from ekd.spec.fields import Values, flattened, lookup, merged
 from ekd.spec.resolve import teachers_of
-from ekd.spec.values import KNOWN
+from ekd.spec.values import KNOWN, depth_of
 
 WHOLE = {"data": {"fraction": 1.0}}
 """What a cell says that names no fraction."""
 
 
 def changes(values: Values, scale: Scale) -> Values:
-    """Give by dotted path what a scale puts in place of single values."""
+    """Give by dotted path what a scale puts in place of single values; wrong ones stay."""
     found: Values = {}
     fraction = values.get("data", {}).get("fraction", 1.0)
-    if scale.fractions and isinstance(fraction, float):
+    if scale.fractions and isinstance(fraction, float) and 0 < fraction <= 1:
         found["data.fraction"] = _nearest_of(scale.fractions, fraction)
     branches = values.get("student", {}).get("branches", 1)
-    if scale.branches and isinstance(branches, int):
-        branches = int(_nearest_of(scale.branches, branches))
-        found["student.branches"] = branches
+    count = None
+    if scale.branches and type(branches) is int and branches >= 1:
+        count = found["student.branches"] = int(_nearest_of(scale.branches, branches))
     if scale.max_depth:
-        found["student.arch"] = _cut(
-            values.get("student", {}).get("arch", "resnet8"), scale.max_depth
-        )
+        arch = values.get("student", {}).get("arch", "resnet8")
+        with contextlib.suppress(ValueError):  # a wrong one is told of later, with its place
+            found["student.arch"] = _cut(str(arch), scale.max_depth)
         if "teachers" in values:
-            teachers = teachers_of(values)[:branches] if scale.branches else teachers_of(values)
+            teachers = teachers_of(values)[:count]
             found["teachers"] = [_cut(arch, scale.max_depth) for arch in teachers]
     return found
 
@@ -37,9 +39,8 @@ def _nearest_of(options: tuple[float, ...], value: float) -> float:
     return min(sorted(options), key=lambda option: round(abs(option - value), 9))
 
 
-def _cut(arch: Any, max_depth: int) -> Any:
-    digits = str(arch).removeprefix("resnet")
-    return f"resnet{max_depth}" if digits.isdigit() and int(digits) > max_depth else arch
+def _cut(arch: str, max_depth: int) -> str:
+    return f"resnet{min(depth_of(arch), max_depth)}"
 
 
 def replacements(own: Values, full: Values, shrunk: Values) -> dict[str, str]:
@@ -66,6 +67,8 @@ def shown_value(path: str, value: Any) -> str:
         return f"{100 * value:g} %"
     if path == "data.name" and isinstance(value, str) and value in KNOWN:
         return KNOWN[value].title
+    if path == "data.path":
+        return Path(str(value)).name
     if path == "student.arch":
         return str(value).replace("resnet", "ResNet")
     return str(value)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,7 +27,7 @@ NUMERICS = 1
 """Bumped by hand whenever the numbers that a run yields change: every key changes with it."""
 
 KEY_DIGITS = 16
-SMALLEST_DEPTH, DEPTH_STEP = 8, 6
+SMALLEST_DEPTH, DEPTH_STEP, LARGEST_DEPTH = 8, 6, 1202
 
 
 class Frozen(BaseModel):
@@ -70,14 +71,17 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 def depth_of(arch: str) -> int:
-    """Give the depth of "resnet<6n+2>", n >= 1; ValueError names the nearest valid ones."""
+    """Give the depth of "resnet<6n+2>", 1 <= n <= 200; ValueError names the nearest ones."""
     match = re.fullmatch(r"resnet([1-9][0-9]*)", arch)
-    depth = int(match[1]) if match else 0
+    depth = int(match[1][:9]) if match else 0
+    named = f"unknown architecture {reprlib.repr(arch)}"
+    if depth > LARGEST_DEPTH:
+        raise ValueError(f"{named}: the deepest is resnet{LARGEST_DEPTH}")
     if depth < SMALLEST_DEPTH or (depth - 2) % DEPTH_STEP:
         below = max(SMALLEST_DEPTH, (depth - 2) // DEPTH_STEP * DEPTH_STEP + 2)
         raise ValueError(
-            f"unknown architecture {arch!r}: expected resnet with depth 6n+2, the nearest are "
-            f"resnet{below} and resnet{below + DEPTH_STEP}"
+            f"{named}: expected resnet with depth 6n+2, the nearest are resnet{below} and "
+            f"resnet{below + DEPTH_STEP}"
         )
     return depth
 
@@ -123,6 +127,8 @@ class Data(Frozen):
             raise ValueError(
                 f"unknown data set {name!r}{hint}; known are {known}; your own is data.path"
             )
+        if name and values.get("fingerprint"):
+            raise ValueError("`fingerprint` is of the data at `path`: take it out")
         known_set = KNOWN[name] if name else Known("", 0, 0, 0)
         return {"resolution": known_set.resolution, "augment": known_set.augment} | values
 
@@ -152,7 +158,7 @@ class Recipe(Frozen):
     """Passes over the training images."""
     budget: Literal["epochs", "steps"] = "epochs"
     """At a fraction of the data: as many epochs, or as many steps as the full set would take."""
-    batch_size: int = Field(ge=2)
+    batch_size: int = Field(ge=2, le=1_000_000)
     """Images per step; a last batch of one image is left out (BatchNorm needs two)."""
     optimizer: Literal["adam", "adamw", "sgd"]
     """Sec. 4.2: Adam, whose decay is L2 coupled with the gradient; adamw decouples it."""
@@ -176,8 +182,14 @@ class Recipe(Frozen):
     """Parts of a batch with BatchNorm statistics of their own: 2 is DataParallel on two GPUs."""
     selection: Literal["last", "best"] = "last"
     """Weights that count: the last epoch's, or the best evaluation's (leaky without hold-out)."""
-    evaluations: int = Field(20, ge=1)
+    evaluations: int = Field(20, ge=1, le=100_000)
     """At how many epochs, evenly spread and the last among them, the student is evaluated."""
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs a momentum above 0")
+        return self
 
 
 class MethodFields(Frozen):
