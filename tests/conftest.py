@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,11 @@ from command_line import Ended, Run
 
 from ekd.cli import run as cli
 from ekd.store import Store
+
+# No test may reach a server that it did not start itself, or download 250 MB where it could.
+for scheme in ("http", "https"):
+    os.environ[f"{scheme}_proxy"] = "http://127.0.0.1:9"
+os.environ["no_proxy"] = "127.0.0.1,localhost"
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -41,7 +47,7 @@ def ekd_run(
     """Run the command in this process, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
 
     def command(*arguments: str) -> Ended:
         monkeypatch.setattr(sys, "argv", ["ekd-run", *arguments])
@@ -55,7 +61,8 @@ def ekd_run(
         return Ended(code, out, err)
 
     yield command
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture
