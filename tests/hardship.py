@@ -93,8 +93,9 @@ def _main(
     from ekd.cli import report, run
     from ekd.engines import local
 
-    # A job that a shell started in the background ignores Ctrl-C, and so do all its children.
+    # Jobs in the background ignore Ctrl-C, those under nohup a hangup, and so do their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(folder)
     _redirect(writers, hardship.streams)
     for variable, value in hardship.environment.items():

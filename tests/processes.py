@@ -63,8 +63,9 @@ def command(folder: str, arguments: tuple[str, ...]) -> None:
     """Be `ekd-run` in `folder`, as `ekd_run` starts it, with the checkpoints of a real run."""
     from ekd.cli import run
 
-    # A job that a shell started in the background ignores Ctrl-C, and so do all its children.
+    # Jobs in the background ignore Ctrl-C, those under nohup a hangup, and so do their children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.chdir(folder)
     sys.argv = ["ekd-run", *arguments]
     out, err = Path(f"out-{os.getpid()}"), Path(f"err-{os.getpid()}")

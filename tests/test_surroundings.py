@@ -114,13 +114,13 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path, text: str) -> No
 
 @pytest.mark.slow
 def test_a_hangup_does_not_end_what_nohup_started(tiny_npz: Path, tmp_path: Path) -> None:
-    spec = tiny.write_spec(tmp_path, tiny_npz, 40)
+    spec = tiny.write_spec(tmp_path, tiny_npz, 400)
     text = f"nohup $RUN {spec} --wandb disabled > log 2>&1 & echo $!; wait $!; echo code $?"
     code = f"""({
         text.replace(
             "echo $!;",
-            "pid=$!; until ls runs/*/checkpoint.json > nothing 2>&1; "
-            "do sleep 0.1; done; kill -HUP $pid;",
+            "pid=$!; until ls runs/*/history.jsonl > nothing 2>&1 || ! kill -0 $pid; "
+            "do sleep 0.05; done; kill -HUP $pid;",
         )
     })"""
     assert "code 0" in real(tmp_path, code).stdout
