@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +123,25 @@ def test_a_download_that_fails_is_one_sentence_and_can_be_tried_again(
     archives.install(name, server.url("whole", file), monkeypatch.setattr)
     monkeypatch.setattr("ekd.data.download.TIMEOUT", 30)
     assert complete(load(known(name), root), name)
+
+
+def test_a_full_disk_is_told_from_a_bad_network(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "No space left on device): free the disk" in sentence("cifar10", root)
+    assert content(root) == set()
+
+
+def test_where_stderr_is_closed_a_download_leaves_stdout_alone(
+    server: Server, root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert complete(load(known("cifar10"), root), "cifar10")
+    assert capsys.readouterr().out == ""
 
 
 @every_archive

@@ -71,6 +71,13 @@ def test_missing_data_stop_only_the_runs_that_need_them(ekd_run: Run) -> None:
     assert ended.err.splitlines()[-1].startswith("Error: 1 run cannot start: Tiny ImageNet")
 
 
+def test_a_fraction_that_lacks_a_class_is_a_fault_of_the_spec(ekd_run: Run) -> None:
+    Path("named.toml").write_text(NAMED)
+    ended = ekd_run("named.toml", "-s", "data.sampling=iid", "-s", "data.fraction=0.005")
+    assert ended.code == 2
+    assert "1 run cannot start: an iid fraction of 0.005 has no image" in ended.err
+
+
 def test_an_override_may_be_of_the_method_that_another_one_chooses(ekd_run: Run) -> None:
     Path("named.toml").write_text(NAMED)
     texts = ["method.name=ekd", "method.beta=0.25", "teachers=resnet8"]

@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ekd.data import Split, Splits
-from ekd.engines.process import choose_device, failed_because, prepare, session
+from ekd.engines.process import (
+    DeviceLost,
+    check_device,
+    choose_device,
+    failed_because,
+    prepare,
+    session,
+)
 from ekd.methods import Batch, Objective, discover
 from ekd.store import Store
 from ekd.trainer import Saver, begin, build
@@ -179,6 +186,18 @@ def test_a_failure_for_want_of_memory_says_what_to_do() -> None:
         assert text.startswith(f"{where} ran out of memory: ")
         assert "--retry" in text
     assert failed_because(ValueError("no")) == "ValueError('no')"
+
+
+def test_a_device_that_an_error_took_with_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(_: torch.device) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered\nSearch for it")
+
+    check_device(torch.device("cpu"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda _: None)
+    check_device(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    with pytest.raises(DeviceLost, match=r"device-side assert triggered\): give the same command"):
+        check_device(torch.device("cuda"))
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import torch
 from faulty import Faulty
 
 from ekd.engines import Console, Engine, all_done, forget_failures
-from ekd.engines.process import revision
+from ekd.engines.process import DeviceLost, revision
 from ekd.plan import Planned, generation, lineage
 from ekd.spec import EnvironmentProblem, Parent, Run
 from ekd.store import Lease, Store, acquire
@@ -117,6 +117,22 @@ def test_a_failure_blocks_its_children_alone_and_can_be_tried_again(
     forget_failures(plan, store)
     assert execute(tmp_path, plan)[0] == ["done", "done", "done"]
     assert not (Store(tmp_path).folder(runs[0]).path / "failure.json").exists()
+
+
+def test_a_failure_that_takes_the_device_with_it_fails_no_other_run(
+    tiny_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(_: torch.device) -> None:
+        raise DeviceLost("the device is lost")
+
+    broken = tmp_path / "broken"
+    broken.touch()
+    bad, _, other = failing(tiny.data(tiny_npz), broken)
+    monkeypatch.setattr("ekd.engines.local.check_device", lost)
+    with pytest.raises(DeviceLost):
+        execute(tmp_path, plan_of(bad, other))
+    store = Store(tmp_path)
+    assert [store.folder(run).status() for run in (bad, other)] == ["failed", "missing"]
 
 
 def test_what_another_process_just_failed_is_not_tried_without_retry(

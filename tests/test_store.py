@@ -342,6 +342,20 @@ def test_a_lease_that_is_lost_while_the_end_is_written_leaves_no_result(
     assert not (folder.path / "test_outputs.npz").exists()
 
 
+def test_a_failure_that_another_process_forgets_meanwhile_is_none(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failure = RunFolder.failure
+
+    def forgotten(self: RunFolder) -> dict[str, str]:
+        self.forget_failure()
+        return failure(self)
+
+    folder.write_failure("failed", "no", "")
+    monkeypatch.setattr(RunFolder, "failure", forgotten)
+    assert folder.status() == "missing"
+
+
 def test_a_damaged_reason_for_a_failure_is_one_sentence(folder: RunFolder) -> None:
     folder.write_failure("failed", "KeyError", "Traceback")
     path = folder.path / "failure.json"

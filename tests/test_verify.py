@@ -135,6 +135,24 @@ def test_a_lost_file_is_named_or_costs_nothing_but_time(filled: Store, kind: str
     assert len(problems) == (0 if kind in harmless else 1)
 
 
+def test_what_another_process_removes_meanwhile_is_no_problem(
+    filled: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = path_of(filled, "failure")
+    whole = path.read_bytes()
+    failure = RunFolder.failure
+
+    def forgotten(self: RunFolder) -> dict[str, str]:
+        path.unlink(missing_ok=True)
+        return failure(self)
+
+    monkeypatch.setattr(RunFolder, "failure", forgotten)
+    try:
+        assert verify(filled).problems == ()
+    finally:
+        path.write_bytes(whole)
+
+
 def test_a_spec_that_is_no_json_is_named_in_a_run_under_way(filled: Store) -> None:
     path = folders(filled)["under_way"].path / "spec.json"
     whole = path.read_bytes()

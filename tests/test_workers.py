@@ -26,7 +26,7 @@ from pooled import wait_for
 
 import ekd
 from ekd.engines import Console, Engine, Pool, pool
-from ekd.engines.worker import _portable
+from ekd.engines.worker import _portable, work
 from ekd.plan import Planned
 from ekd.spec import EnvironmentProblem, Run
 from ekd.store import RunFolder, Store, verify
@@ -247,6 +247,12 @@ def _dies(pipe: Connection) -> None:
     os._exit(7)
 
 
+def _dies_at_work(pipe: Connection) -> None:
+    pipe.send(("ready",))
+    pipe.recv()
+    os._exit(7)  # such as where it sets up its device
+
+
 def _breaks(pipe: Connection) -> None:
     pipe.send(("ready",))
     pipe.recv()
@@ -256,8 +262,12 @@ def _breaks(pipe: Connection) -> None:
 
 @pytest.mark.parametrize(
     ("work", "text"),
-    [(_dies, r"died at their start \(exit code 7\)"), (_breaks, "the disk is full")],
-    ids=["die at once", "meet an error"],
+    [
+        (_dies, r"died at their start \(exit code 7\)"),
+        (_dies_at_work, r"died at their start \(exit code 7\)"),
+        (_breaks, "the disk is full"),
+    ],
+    ids=["die at once", "die with their job", "meet an error"],
 )
 def test_where_no_worker_can_work_the_command_says_so(
     tiny_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: Any, text: str
@@ -268,6 +278,15 @@ def test_where_no_worker_can_work_the_command_says_so(
     with pytest.raises(EnvironmentProblem, match=text):
         chosen.execute()
     assert not any(worker.process.is_alive() for worker in chosen.crew.values())
+
+
+def test_what_a_terminal_sends_to_everyone_is_not_for_a_worker() -> None:
+    ours, theirs = processes.CONTEXT.Pipe()
+    process = processes.start(work, theirs)
+    assert ours.recv() == ("ready",)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        os.kill(process.pid or 0, number)
+    assert processes.code(process) == 128 + signal.SIGTERM
 
 
 def test_workers_share_the_threads_and_take_the_devices_in_turns(
@@ -346,7 +365,13 @@ def installed(tmp_path: Path, spec: Path, *program: str, root: str) -> subproces
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
+        preexec_fn=_heed_interrupts,
     )
+
+
+def _heed_interrupts() -> None:
+    """A job in the background ignores Ctrl-C, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 MINE = "from ekd.cli.run import main\n\nif __name__ == '__main__':\n    main()\n"

@@ -61,7 +61,8 @@ def request_of(
 def train(request: Request, options: Options) -> bool:
     """Train what a request needs and is not done; tell whether all of it is done now.
 
-    Raises EnvironmentProblem, after all else is trained, where runs could not start.
+    Raises EnvironmentProblem, after all else is trained, where runs could not start; SpecError
+    where nothing but their specs was in the way.
     """
     prepare()
     mode = resolve_mode(options.wandb, os.environ)
@@ -88,9 +89,11 @@ def train(request: Request, options: Options) -> bool:
             console.say(f"W&B: {trouble}")
     _tell(request, options, plan, states)
     if engine.unavailable:
-        reasons = dict.fromkeys(str(error) for error in engine.unavailable.values())
-        raise EnvironmentProblem(
-            f"{counted(len(engine.unavailable), 'run')} cannot start: {'; '.join(reasons)}"
+        errors = engine.unavailable.values()
+        wrong = all(isinstance(error, SpecError) for error in errors)
+        reasons = "; ".join(dict.fromkeys(map(str, errors)))
+        raise (SpecError if wrong else EnvironmentProblem)(
+            f"{counted(len(errors), 'run')} cannot start: {reasons}"
         )
     return all_done(states.values())
 

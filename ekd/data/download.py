@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import sys
 from dataclasses import dataclass
@@ -50,8 +52,10 @@ def fetched(archive: Archive, root: Path) -> Path:
         if isinstance(error, HTTPError):
             error.close()  # it is the answer as well
         reason = " ".join(str(error).split())  # a server's own words may have several lines
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free the disk or choose another --data-root" if full else "try again"
         raise EnvironmentProblem(
-            f"{archive.title} cannot be fetched ({reason}): try again, or put {archive.name} "
+            f"{archive.title} cannot be fetched ({reason}): {remedy}, or put {archive.name} "
             f"from {archive.url} into {root}"
         ) from error
     return path
@@ -73,7 +77,7 @@ def _download(archive: Archive, path: Path) -> None:
     with replacing(path) as file, urlopen(request, timeout=TIMEOUT) as response:
         size = response.length  # None where the server does not say
         told = f"{size / 1e6:.0f} MB" if size else "size unknown"
-        print(f"downloading {archive.url} ({told})", file=sys.stderr, flush=True)
+        _tell(f"downloading {archive.url} ({told})")
         while block := response.read(BLOCK):
             digest.update(block)
             file.write(block)
@@ -81,3 +85,9 @@ def _download(archive: Archive, path: Path) -> None:
             raise OSError(f"it broke off after {file.tell()} of {size} bytes")
         if digest.hexdigest() != archive.md5:
             raise OSError(f"its md5 is {digest.hexdigest()}, not {archive.md5}")
+
+
+def _tell(text: str) -> None:
+    if sys.stderr:  # else print would take stdout
+        with contextlib.suppress(OSError):  # a full disk under a log is no reason to stop
+            print(text, file=sys.stderr, flush=True)

@@ -34,7 +34,7 @@ class Console:
     told: dict[str, float] = field(default_factory=dict)
     """When a line last told of a run."""
 
-    def say(self, text: str, worker: int = 0) -> None:
+    def say(self, text: str) -> None:
         """Write one line for an event."""
         self._write(f"{self._erased()}{text}\n{self._drawing()}")
 
@@ -73,7 +73,7 @@ class Console:
         self.bars.pop(worker, None)
         self.say(f"{run.key} {self.name(run)} cannot start: {error}")
 
-    def waiting(self, runs: int, worker: int = 0) -> None:
+    def waiting(self, runs: int) -> None:
         """Tell that all that is left is trained by others."""
         self.say(f"waiting for {counted(runs, 'run')} that another process trains")
 

@@ -14,7 +14,7 @@ import torch
 
 from ekd.data import Splits, load
 from ekd.engines.listener import Listener, Mirroring
-from ekd.engines.process import failed_because, now, session
+from ekd.engines.process import check_device, failed_because, now, session
 from ekd.plan import Planned, Progress, describe, lineage, progress
 from ekd.spec import Data, EkdError, EnvironmentProblem, Run
 from ekd.store import LeaseLost, RunFolder, Store, acquire
@@ -43,7 +43,8 @@ class Engine:
         """Train whatever is not done, and wait for what other processes train.
 
         A failed or diverged run leaves the others alone; those that learn from it are blocked.
-        What cannot start is in `unavailable` afterwards.
+        What cannot start is in `unavailable` afterwards. Raises DeviceLost where a failure has
+        taken the device with it.
         """
         waiting = False
         while True:
@@ -89,6 +90,7 @@ class Engine:
                     reason = failed_because(error)
                     folder.write_failure("failed", reason, traceback.format_exc())
                     self.console.ended(run, f"failed: {reason} (see {folder.path}/failure.json)")
+                    check_device(self.device)
                 self.mirror.finish(run.key)
         return ours
 
@@ -107,7 +109,7 @@ class Engine:
         folder.write_spec(run.resolved())
         folder.write_provenance(sessions)
         self.console.started(run, None if threads is None else state.epoch)
-        if threads not in (None, torch.get_num_threads()):
+        if self.device.type == "cpu" and threads not in (None, torch.get_num_threads()):
             self.console.say(
                 f"  its checkpoint was trained with {threads} threads, this process has "
                 f"{torch.get_num_threads()}: the last bits of its numbers may differ"

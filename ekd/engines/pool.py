@@ -54,6 +54,7 @@ class Pool:
     deaths: Counter[str] = field(default_factory=Counter)
     """How many processes died under each run."""
     stillborn: int = 0
+    """How many processes died since one last came as far as to take a run or to wait for one."""
     runs: dict[str, Run] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +64,7 @@ class Pool:
         """Train whatever is not done, as Engine.execute does.
 
         A process that dies is replaced; a run under which it happens twice is failed. Raises
-        EnvironmentProblem where processes die before they are ready.
+        EnvironmentProblem where processes die before they come to a run.
         """
         states = progress(self.plan, self.engine.store).values()
         try:
@@ -112,7 +113,7 @@ class Pool:
         if worker.finished:
             return
         cause, run = _cause(worker.process.exitcode or 0), worker.run
-        self.stillborn = 0 if worker.ready else self.stillborn + 1
+        self.stillborn += run is None
         if self.stillborn >= DEATHS:
             raise EnvironmentProblem(
                 f"processes that were to train died at their start ({cause}): free memory, or "
@@ -172,7 +173,7 @@ class Pool:
             self._heed_run(worker, event, self.runs[key], *rest)
 
     def _heed_run(self, worker: Worker, event: str, run: Run, *details: Any) -> None:
-        worker.waiting = False
+        worker.waiting, self.stillborn = False, 0
         worker.run = run if event in ("took", "started", "epoch") else None
         if event == "cannot_start":
             if run.key in self.engine.unavailable:  # another worker told so
@@ -182,7 +183,7 @@ class Pool:
         getattr(self.console, event)(run, *details, worker=worker.number)
 
     def _wait(self, worker: Worker, runs: int) -> None:
-        worker.waiting = True
+        worker.waiting, self.stillborn = True, 0
         self.console.show(f"waits for {counted(runs, 'run')} that others train", worker.number)
         if all(other.waiting for other in self.crew.values()):
             self.console.waiting(runs)

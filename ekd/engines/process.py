@@ -19,9 +19,13 @@ from typing import Any
 import torch
 
 import ekd
-from ekd.spec import SpecError
+from ekd.spec import EnvironmentProblem, SpecError
 
 PACKAGES = ("torchvision", "numpy", "scikit-learn")
+
+
+class DeviceLost(EnvironmentProblem):
+    """An error on the CUDA device has left it unusable for as long as this process lives."""
 
 
 def prepare() -> None:
@@ -107,6 +111,24 @@ def failed_because(error: BaseException) -> str:
             "give the same command with --retry"
         )
     return repr(error)
+
+
+def check_device(device: torch.device) -> None:
+    """Raise DeviceLost where every further operation on the device would fail.
+
+    Ask after a training failed: an illegal address or a failed assertion in a kernel stays, and
+    would make each run that is left fail for a fault that is not its own.
+    """
+    if device.type != "cuda":
+        return
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        raise DeviceLost(
+            f"the CUDA device is of no use any more to this process ({first}): give the same "
+            "command again, it goes on with the other runs"
+        ) from error
 
 
 def versions() -> dict[str, str]:

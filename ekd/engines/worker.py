@@ -17,13 +17,14 @@ from typing import Any, NoReturn
 import torch
 
 from ekd.engines.local import Engine
-from ekd.engines.process import prepare
+from ekd.engines.process import DeviceLost, prepare
 from ekd.plan import Planned
 from ekd.spec import EkdError, Run
 from ekd.store import Store
 from ekd.tracking import About
 
-INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
+FROM_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+INTERRUPTS = (*FROM_A_TERMINAL, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,11 @@ class Wire:
 def work(pipe: Connection) -> None:
     """Train what the parent sends, beside its other workers, until all is done.
 
-    Ctrl-C, which a terminal sends to everyone, is the parent's to heed; it ends its workers.
+    What a terminal sends to everyone, by Ctrl-C or when it is closed, is the parent's to heed; it
+    ends its workers.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in FROM_A_TERMINAL:
+        signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)  # the parent started us with them shut
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -110,6 +113,8 @@ def work(pipe: Connection) -> None:
         wire.send("finished")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGTERM)
+    except DeviceLost:
+        sys.exit(1)  # the worker in our place has the device anew
     except Exception as error:
         wire.send("broke", _portable(error), traceback.format_exc())
 

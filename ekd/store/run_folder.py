@@ -36,7 +36,7 @@ class RunFolder(CheckpointFolder):
         """Tell how far the run is by its files, whoever may be training it."""
         if (self.path / "result.json").exists():
             return "done"
-        if (self.path / "failure.json").exists():
+        with contextlib.suppress(FileNotFoundError):  # --retry may remove it at any time
             return "diverged" if self.failure()["kind"] == "diverged" else "failed"
         return "partial" if (self.path / LIST).exists() else "missing"
 
@@ -139,7 +139,10 @@ class RunFolder(CheckpointFolder):
         self._write_checked("failure.json", failure)
 
     def failure(self) -> dict[str, str]:
-        """Read why the run has no result; EnvironmentProblem where that is damaged."""
+        """Read why the run has no result; FileNotFoundError where it has not failed.
+
+        Raises EnvironmentProblem where that is damaged.
+        """
         remedy = "delete that file to try the run again"
         return read_checked(self.path / "failure.json", remedy, "kind", "message", "traceback")
 

@@ -107,4 +107,6 @@ def _raised(read: Callable[..., object], *given: object) -> str:
         read(*given)
     except EnvironmentProblem as error:
         return str(error)
+    except FileNotFoundError as error:  # another process goes on with the run, or has ended it
+        return f"{error.filename} was removed while it was looked at: give the same command again"
     return ""

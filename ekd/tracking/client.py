@@ -114,7 +114,7 @@ class Mirror:
         """Make the scratch folder; it is swept once nobody has its log open."""
         sweep(self.scratch.parent)
         self.scratch.mkdir(parents=True, exist_ok=True)
-        log = (self.scratch / "log").open("ab")
+        log = (self.scratch / "log").open("a+b")  # NFS shares no lock on what cannot be read
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(log, fcntl.LOCK_SH)
         (self.scratch / "tmp").mkdir(exist_ok=True)
