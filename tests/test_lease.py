@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -250,3 +251,20 @@ def test_of_two_that_race_for_a_stale_lease_exactly_one_wins(tmp_path: Path) -> 
     assert [processes.code(racer) for racer in racers] == [0, 0]
     wins = [json.loads((tmp_path / f"wins-{name}").read_text()) for name in "ab"]
     assert sorted(wins[0] + wins[1]) == list(range(rounds))
+
+
+def test_a_lease_that_cannot_be_read_just_now_is_neither_lost_nor_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    lease = acquire(tmp_path)
+    assert lease is not None
+    with monkeypatch.context() as patched:
+        patched.setattr("ekd.store.lease.os.fstat", fails)
+        lease.check()
+        assert is_held(tmp_path / "lease.json")
+        assert acquire(tmp_path) is None
+    lease.release()
+    assert not is_held(tmp_path / "lease.json")

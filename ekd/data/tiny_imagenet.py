@@ -77,8 +77,8 @@ def _arrays(tree: Tree, source: Path) -> Arrays:
         parts = [_part(tree, numbers, labelled) for labelled in (train, val)]
     except UNREADABLE as error:
         raise EnvironmentProblem(
-            f"{ARCHIVE.title}: {source} is damaged or incomplete ({error}): delete it, and the "
-            f"archive is read, or downloaded where {source.parent} has no {ARCHIVE.name}"
+            f"{ARCHIVE.title}: {source} is damaged or incomplete ({error}): delete it and start "
+            f"again, the images then come from {ARCHIVE.name}"
         ) from error
     return Arrays(parts[0], parts[1], None, classes)
 

@@ -133,8 +133,12 @@ class Pool:
         if self.deaths[run.key] >= DEATHS:
             with held(folder) as ours:  # else a worker was faster: its end is looked at then
                 if ours and is_open(folder.kept()):
-                    folder.write_failure("failed", f"its process died ({cause}) twice", "")
-                    self.console.ended(run, f"failed: its process died ({cause}) twice")
+                    reason = (
+                        f"its process died ({cause}) twice: free memory or take fewer --workers, "
+                        "and give the same command with --retry"
+                    )
+                    folder.write_failure("failed", reason, "")
+                    self.console.ended(run, f"failed: {reason}")
         self.engine.mirror.finish(run.key)
 
     # What they tell

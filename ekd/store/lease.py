@@ -6,17 +6,17 @@ import contextlib
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
 from typing import Self
 
 from ekd.store.files import cannot_write, write_json
+from ekd.store.holder import Holder
 
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
@@ -24,23 +24,6 @@ STALE_SECONDS = 60.0
 
 class LeaseLost(Exception):
     """Another process took the run over while this one stood still."""
-
-
-@dataclass(frozen=True)
-class Holder:
-    """A process, told apart from any later one with its pid."""
-
-    host: str
-    space: str
-    """The process name space: containers on one host number their processes apart."""
-    boot: str
-    pid: int
-    started: str
-
-    @classmethod
-    def of(cls, pid: int) -> Holder:
-        """Describe a process of this host; `started` is empty where it does not run."""
-        return cls(*_here(), _text("/proc/sys/kernel/random/boot_id"), pid, _start_time(pid))
 
 
 class Lease:
@@ -66,8 +49,9 @@ class Lease:
 
     def check(self) -> None:
         """Raise LeaseLost where the lease file no longer names this holder."""
-        if _look(self._path)[0] != self._holder:
-            raise LeaseLost
+        with contextlib.suppress(OSError):  # what cannot be read just now is not lost
+            if _look(self._path)[0] != self._holder:
+                raise LeaseLost
 
     def release(self) -> None:
         """Stop the heartbeat and give the lease back, unless another process has it by now."""
@@ -112,9 +96,12 @@ def is_held(path: Path) -> bool:
 
     Elsewhere than on this host, that is while its heartbeat is younger than STALE_SECONDS.
     """
-    holder, stamp = _look(path)
-    if holder is None or _is_here(holder):
-        return holder is not None and _runs_here(holder)
+    try:
+        holder, stamp = _look(path)
+    except OSError:
+        return True
+    if holder is None or holder.is_here():
+        return holder is not None and holder.runs()
     return abs(time.time() - stamp / 1e9) < STALE_SECONDS
 
 
@@ -123,22 +110,17 @@ _observed: dict[Path, tuple[Holder, int, float]] = {}
 
 
 def _is_alive(path: Path) -> bool:
-    holder, stamp = _look(path)
-    if holder is None or _is_here(holder):
-        return holder is not None and _runs_here(holder)
+    try:
+        holder, stamp = _look(path)
+    except OSError:  # what cannot be read just now is no proof of a death
+        return True
+    if holder is None or holder.is_here():
+        return holder is not None and holder.runs()
     *known, since = _observed.get(path, (None, 0, 0.0))
     if known != [holder, stamp]:
         _observed[path] = (holder, stamp, monotonic())
         return True
     return monotonic() - since < STALE_SECONDS
-
-
-def _is_here(holder: Holder) -> bool:
-    return (holder.host, holder.space) == _here()
-
-
-def _runs_here(holder: Holder) -> bool:
-    return holder == Holder.of(holder.pid)
 
 
 @contextlib.contextmanager
@@ -150,45 +132,13 @@ def _locked(path: Path, flag: int = 0) -> Iterator[None]:
 
 
 def _look(path: Path) -> tuple[Holder | None, int]:
-    """Give the holder, None where nobody holds it, and the last heartbeat in ns."""
+    """Give the holder, None where nobody holds it, and the last heartbeat in ns.
+
+    Raises OSError where the file is there and cannot be read.
+    """
     try:
         with path.open("rb") as file:  # opened anew, a network file system tells the latest
             holder = Holder(**json.loads(file.read()))
             return holder, os.fstat(file.fileno()).st_mtime_ns
-    except (OSError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None, 0
-
-
-def _here() -> tuple[str, str]:
-    """Give this host, as machines may share a name with its machine id, and its name space."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return f"{socket.gethostname()} {_text('/etc/machine-id')}".strip(), space
-
-
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError:
-        return ""
-
-
-def _start_time(pid: int) -> str:
-    """Give the process's start in clock ticks since boot; "" where it does not run."""
-    if not Path("/proc/self").exists():  # not Linux: a recycled pid goes unnoticed
-        return "?" if _runs(pid) else ""
-    stat = _text(f"/proc/{pid}/stat")
-    fields = stat.rpartition(")")[2].split()
-    return "" if not fields or fields[0] in "ZX" else fields[19]
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
