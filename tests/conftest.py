@@ -21,6 +21,8 @@ from ekd.store import Store
 for scheme in ("http", "https"):
     os.environ[f"{scheme}_proxy"] = "http://127.0.0.1:9"
 os.environ["no_proxy"] = "127.0.0.1,localhost"
+# Other numbers of threads give other bits, so all processes take one, as this one does.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture(autouse=True, scope="session")
