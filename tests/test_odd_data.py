@@ -234,3 +234,9 @@ def test_nothing_is_trained_of_a_plan_whose_data_lack_a_class(
     assert ended.code == 4
     assert "only one class" in ended.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_labels_that_are_numbers_of_something_else_fill_no_memory(tmp_path: Path) -> None:
+    path = write_npz(tmp_path / "ids.npz", [0, 10**15, 2 * 10**15], [0])
+    with pytest.raises(EnvironmentProblem, match=r"goes up to 2000000000000000, .* only 3 "):
+        load(tiny.data(path), tmp_path)

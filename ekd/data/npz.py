@@ -91,6 +91,12 @@ def _labels(file: NpzFile, path: Path) -> tuple[dict[str, Labels], Classes]:
     if "class_names" in file.files:
         classes = tuple(str(name) for name in file["class_names"].astype(np.str_).ravel())
     else:
-        classes = tuple(str(label) for label in range(int(labels["train"].max()) + 1))
+        largest, images = int(labels["train"].max()), len(labels["train"])
+        if largest >= images:  # a class would be empty, and so many names may fill the memory
+            raise EnvironmentProblem(
+                f"{path}: train_labels goes up to {largest}, but there are only {images} training "
+                "images: number the classes from 0 without gaps"
+            )
+        classes = tuple(str(label) for label in range(largest + 1))
     check_classes({f"{split}_labels": found for split, found in labels.items()}, classes, path)
     return labels, classes
