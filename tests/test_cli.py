@@ -339,7 +339,7 @@ def test_the_installed_command_survives_kill_9(tmp_path: Path, tiny_npz: Path) -
     """Fresh interpreters, as a user has them, and the real intervals between checkpoints."""
     program = shutil.which("ekd-run", path=str(Path(sys.executable).parent))
     start = [program] if program else [sys.executable, "-c", PROGRAM]
-    spec = tiny.write_spec(tmp_path, tiny_npz, epochs=150)
+    spec = tiny.write_spec(tmp_path, tiny_npz, epochs=300)
     environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_MODE": "disabled"}
     command = [*start, str(spec), "--device", "cpu"]
     first = subprocess.Popen(
@@ -356,4 +356,5 @@ def test_the_installed_command_survives_kill_9(tmp_path: Path, tiny_npz: Path) -
     found, expected = (tiny.two_runs(tmp_path / root) for root in ("killed", "whole"))
     for method, folder in expected.items():
         assert tiny.content(found[method]) == tiny.content(folder)
-    assert len(found["plain"].provenance()) == 2
+    # Whichever run had a checkpoint was killed, and went on in a second session.
+    assert sum(len(folder.provenance()) for folder in found.values()) == 2 + 1
