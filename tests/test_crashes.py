@@ -273,7 +273,7 @@ def test_a_run_that_is_killed_every_15_seconds_ends(tmp_path: Path) -> None:
         sys.executable,
         "-c",
         "from ekd.cli.run import main; main()",
-        *long_run(tmp_path, images=16_000),
+        *long_run(tmp_path, images=40_000),
     ]
     before, kills = (0, 0, 0), 0
     said = tmp_path / "said"
