@@ -1,4 +1,5 @@
-"""The paper's loss terms (arXiv 1909.08097, Sec. 3.3), one pure function per equation.
+"""Loss terms, one pure function per equation: the paper's (arXiv 1909.08097, Sec. 3.3), and those
+that several other methods share.
 
 Where the paper leaves open how a term is computed, each reading is a named option and the default
 is what torch's own loss did in 2019. None of these functions detaches anything: whether a teacher
@@ -85,8 +86,43 @@ def kl_divergence(
             classes, as Eq. 9 does, and takes the mean over the batch.
         scale: "temperature_squared" multiplies by T^2 (arXiv 1503.02531); Eq. 8 does not.
     """
-    factor = {"none": 1.0, "temperature_squared": temperature**2}[scale]
-    return factor * reduced(kl_elements(student, teacher, temperature, form), reduction)
+    elements = kl_elements(student, teacher, temperature, form)  # [B, K]
+    return factor_of(scale, temperature) * reduced(elements, reduction)
+
+
+def soft_cross_entropy(
+    student: Tensor,
+    teacher: Tensor,
+    temperature: float,
+    *,
+    reduction: Reduction = "batchmean",
+    scale: KlScale = "none",
+) -> Tensor:
+    """Give H(p_t^T, p_s^T) with p^T = softmax(logits / T) (arXiv 1503.02531, Sec. 2).
+
+    It is KL(p_t^T || p_s^T) and the teacher's entropy, so the student's gradient is that of KL.
+
+    Args:
+        student: Logits, [B, K].
+        teacher: Logits, not yet softened, [B, K].
+        temperature: T > 0, which softens both.
+        reduction: "batchmean" sums over classes and takes the mean over the batch; "mean" takes
+            it over the classes too.
+        scale: "temperature_squared" multiplies by T^2.
+    """
+    target = (teacher / temperature).softmax(-1)  # [B, K]
+    elements = -target * (student / temperature).log_softmax(-1)  # [B, K]
+    return factor_of(scale, temperature) * reduced(elements, reduction)
+
+
+def factor_of(scale: KlScale, temperature: float) -> float:
+    """Give 1 or T^2, with which the gradients of softened outputs keep their size."""
+    return {"none": 1.0, "temperature_squared": temperature**2}[scale]
+
+
+def annealed(start: float, end: float, progress: float) -> float:
+    """Give a weight that goes linearly from `start` at progress 0 to `end` at 1."""
+    return start + (end - start) * progress
 
 
 def mean_squared_error(

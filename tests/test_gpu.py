@@ -51,13 +51,15 @@ def _prepared() -> Iterator[None]:
     torch.use_deterministic_algorithms(before)
 
 
-def taught(method: Method, source: Path, **recipe: Any) -> Run:
-    """A run of two branches and as many teachers as the method takes."""
+def taught(method: Method, source: Path, branches: int = 2, **recipe: Any) -> Run:
+    """A run of two branches, or one if two are refused, with the teachers that the method takes."""
     data = tiny.data(source)
-    run = tiny.plain(data, branches=2, **recipe).model_copy(update={"method": method})
+    run = tiny.plain(data, branches=branches, **recipe).model_copy(update={"method": method})
     count = method.teacher_count(run)
     teachers = [Parent(run=tiny.plain(data, 100 + i)) for i in range(2 if count is None else count)]
-    return method.chain(run.model_copy(update={"teachers": tuple(teachers)}))
+    run = method.chain(run.model_copy(update={"teachers": tuple(teachers)}))
+    refused = branches > 1 and method.refuses(run) is not None
+    return taught(method, source, 1, **recipe) if refused else run
 
 
 def started(run: Run, store: Store, device: torch.device) -> tuple[Task, State]:

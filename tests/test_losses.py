@@ -17,9 +17,11 @@ from ekd.losses import (
     KlScale,
     MseSpace,
     Reduction,
+    annealed,
     cross_entropy,
     kl_divergence,
     mean_squared_error,
+    soft_cross_entropy,
 )
 from ekd.streams import generator
 
@@ -236,3 +238,48 @@ def test_cross_entropy_is_positive_and_the_mean_over_the_batch() -> None:
 def test_an_unknown_reading_is_refused(option: str) -> None:
     with pytest.raises((ValueError, KeyError), match="nonsense"):
         kl_divergence(logits("a"), logits("b"), 1.0, **{option: "nonsense"})  # type: ignore[arg-type]
+
+
+# What other methods share
+
+
+@pytest.mark.parametrize(("reduction", "scale"), [*product(REDUCTIONS, SCALES)])
+def test_the_soft_cross_entropy_is_its_formula(reduction: Reduction, scale: KlScale) -> None:
+    student, teacher = logits("student"), logits("teacher")
+    p, q = softmax(student.numpy() / TEMPERATURE), softmax(teacher.numpy() / TEMPERATURE)
+    expected = -np.sum(q * np.log(p)) / (BATCH * (CLASSES if reduction == "mean" else 1))
+    expected *= TEMPERATURE**2 if scale == "temperature_squared" else 1
+    loss = soft_cross_entropy(student, teacher, TEMPERATURE, reduction=reduction, scale=scale)
+    assert loss.item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_the_soft_cross_entropy_by_hand_sums_over_classes_without_t_squared() -> None:
+    student = torch.tensor([[math.log(9.0), 0.0]], dtype=torch.float64)  # /2: softmax 3/4, 1/4
+    teacher = torch.tensor([[math.log(16.0), 0.0]], dtype=torch.float64)  # /2: softmax 4/5, 1/5
+    by_hand = -0.8 * math.log(0.75) - 0.2 * math.log(0.25)
+    found = soft_cross_entropy(student.repeat(3, 1), teacher.repeat(3, 1), 2.0)
+    assert found.item() == pytest.approx(by_hand, rel=1e-12)
+
+
+def test_the_soft_cross_entropy_has_the_gradient_of_the_softened_kl() -> None:
+    student, teacher = logits("student").requires_grad_(), logits("teacher")
+    kl = kl_divergence(student, teacher, TEMPERATURE, form="softened", reduction="batchmean")
+    soft = soft_cross_entropy(student, teacher, TEMPERATURE)
+    (first,), (second,) = (torch.autograd.grad(loss, student) for loss in (kl, soft))
+    torch.testing.assert_close(first, second)
+    own = soft_cross_entropy(teacher, teacher, TEMPERATURE)
+    torch.testing.assert_close(soft - kl, own)
+
+
+def test_the_soft_cross_entropy_is_finite_where_probabilities_underflow() -> None:
+    student = torch.tensor([[0.0, 500.0, -500.0]], requires_grad=True)
+    loss = soft_cross_entropy(student, torch.tensor([[900.0, 0.0, -900.0]]), 1.0)
+    (gradient,) = torch.autograd.grad(loss, student)
+    assert loss.item() == pytest.approx(500)
+    assert gradient.isfinite().all()
+
+
+def test_annealing_is_linear_from_start_to_end() -> None:
+    assert [annealed(4.0, 1.0, progress) for progress in (0.0, 0.5, 1.0)] == [4.0, 2.5, 1.0]
+    assert [annealed(0.0, 2.0, progress) for progress in (0.0, 0.25, 1.0)] == [0.0, 0.5, 2.0]
+    assert annealed(0.9, 0.9, 0.3) == 0.9

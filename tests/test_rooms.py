@@ -15,7 +15,7 @@ from ekd.methods import discover
 PACKAGE = Path(ekd.__file__).parent
 ROOMS = (
     "spec", "streams", "losses", "models", "data", "cost", "methods", "store", "tracking",
-    "trainer", "plan", "engines", "sweep", "report", "cli",
+    "trainer", "plan", "testing", "engines", "sweep", "report", "cli",
 )  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 IDS = [str(path.relative_to(PACKAGE)) for path in FILES]

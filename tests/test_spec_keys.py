@@ -141,6 +141,8 @@ def other(field: str, annotation: Any, value: Any) -> Any:
         return OTHER[field]
     if options := [option for option in get_args(annotation) if isinstance(option, str)]:
         return next(option for option in options if option != value)
+    if isinstance(value, str):
+        return "resnet32"  # a method's string is an architecture
     if isinstance(value, bool):
         return not value
     return value + 1 if isinstance(value, int) else value / 2 + 0.01

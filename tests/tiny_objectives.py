@@ -15,7 +15,7 @@ from ekd.streams import generator
 
 BATCH, CLASSES, SIDE = 4, 5, 8
 RECIPE = Recipe(
-    epochs=1, batch_size=BATCH, optimizer="adam", lr=0.01, weight_decay=5e-4, init="kaiming"
+    epochs=5, batch_size=BATCH, optimizer="adam", lr=0.01, weight_decay=5e-4, init="kaiming"
 )
 METHODS = discover()
 
@@ -33,20 +33,26 @@ def a_net(seed: int, branches: int = 1, arch: str = "resnet8") -> CompNet:
     return net
 
 
-def a_run(method: Method, branches: int = 2) -> Run:
+def a_run(method: Method, branches: int | None = None) -> Run:
+    """Make a run with its teachers; without `branches` of two, or of one if two are refused."""
+    if branches is None:
+        run = a_run(method, 2)
+        return run if method.refuses(run) is None else a_run(method, 1)
     data = Data(name="digits")
     student = Model(branches=branches)
     run = Run(student=student, data=data, method=method, recipe=RECIPE, seed=0)
     count = method.teacher_count(run)
-    plain = Run(student=Model(), data=data, method=METHODS["plain"](), recipe=RECIPE, seed=0)
+    method_of_teacher, deeper = METHODS["plain"](), Model(arch="resnet14")
+    plain = Run(student=deeper, data=data, method=method_of_teacher, recipe=RECIPE, seed=0)
     teachers = (Parent(run=plain),) * (2 if count is None else count)
     return method.chain(run.model_copy(update={"teachers": teachers}))
 
 
-def an_objective(method: Method, branches: int = 2) -> tuple[Objective, list[CompNet]]:
+def an_objective(method: Method, branches: int | None = None) -> tuple[Objective, list[CompNet]]:
     run = a_run(method, branches)
-    teachers = [a_net(10 + i) for i in range(len(run.teachers))]
-    student = CompNet("resnet8", branches, CLASSES, run.student.combine)
+    count = len(run.teachers) + len(cast(Method, run.method).peers(run))
+    teachers = [a_net(10 + i) for i in range(count)]
+    student = CompNet("resnet8", run.student.branches, CLASSES, run.student.combine)
     initialise(student, "kaiming", 0)
     return cast(Method, run.method).objective(student, teachers), teachers
 

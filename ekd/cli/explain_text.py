@@ -17,7 +17,9 @@ def why_text(told: dict[str, Any]) -> str:
     """Lay out what `ekd.cli.explain.explanation` gives."""
     lines = [f"{told['key']}  {told['name']}", f"  {told['reason']}"]
     if told["hit"]:
-        lines.append(f"  accuracy {100 * told['accuracy']:.2f} % after {told['epochs']} epochs")
+        accuracy = told["accuracy"]  # None after a hint run
+        score = "trained" if accuracy is None else f"accuracy {100 * accuracy:.2f} %"
+        lines.append(f"  {score} after {told['epochs']} epochs")
     elif told["state"] in ("running", "partial"):
         lines.append(f"  epochs done: {told['epochs']}")
     if told["failure"]:

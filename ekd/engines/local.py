@@ -120,7 +120,9 @@ class Engine:
         sessions[-1]["stop"] = now()
         folder.write_provenance(sessions)
         result = finish(task, state)
-        self.console.ended(run, f"{100 * result['accuracy']:.2f} % in {result['seconds']:.0f} s")
+        accuracy = result["accuracy"]  # None after a hint run
+        score = "done" if accuracy is None else f"{100 * accuracy:.2f} %"
+        self.console.ended(run, f"{score} in {result['seconds']:.0f} s")
 
     def _splits(self, run: Run) -> Splits:
         source = (run.data.name, run.data.path)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ekd.models import CompNet, Output, TeachNet
-from ekd.spec import MethodFields, Run
+from ekd.spec import MethodFields, Model, Run
 
 FORWARD, FORWARD_AND_BACKWARD = 1, 3
 """Cost of a pass in forward passes; a backward pass counts two."""
@@ -117,7 +117,10 @@ class Method(MethodFields, ABC):
 
     @abstractmethod
     def objective(self, student: CompNet, teachers: Sequence[CompNet]) -> Objective:
-        """Build the loss for a fresh student and stored teachers, which must not be changed."""
+        """Build the loss for a fresh student and stored teachers, which must not be changed.
+
+        The `peers` of the run come after the teachers, and are handed over in the same way.
+        """
 
     def teacher_count(self, run: Run) -> int | None:
         """Say how many teachers the run needs, or None for any number; 0 ignores those given.
@@ -126,9 +129,17 @@ class Method(MethodFields, ABC):
         """
         return 0
 
+    def peers(self, run: Run) -> tuple[Model, ...]:
+        """Name the networks that are trained from scratch beside the student, like it."""
+        return ()
+
     def teacher_passes(self) -> int:
         """Cost of one training image through a teacher, in forward passes."""
         return FORWARD
+
+    def classifies(self) -> bool:
+        """Say whether the student classifies once trained: else the run has no accuracy."""
+        return True
 
     def refuses(self, run: Run) -> str | None:
         """Give the reason why this run cannot be trained, or None."""

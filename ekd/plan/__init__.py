@@ -1,6 +1,6 @@
 """The plan: exhibits flattened to unique runs, teachers first, with state and estimate."""
 
-from ekd.plan.derive import derive
+from ekd.plan.derive import completed, derive
 from ekd.plan.estimate import hours, training_macs
 from ekd.plan.plan import (
     Planned,
@@ -23,6 +23,7 @@ __all__ = [
     "Progress",
     "Resolved",
     "Sheet",
+    "completed",
     "derive",
     "describe",
     "differences",

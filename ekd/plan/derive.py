@@ -27,7 +27,15 @@ def derive(values: Values, seed: int, data_root: Path) -> Run:
     """
     run = resolve(values, seed, discover())
     run = run.model_copy(update={"data": _identified(run.data, data_root)})
-    run = _with_teachers(run, teachers_of(values))
+    return completed(run, teachers_of(values))
+
+
+def completed(run: Run, archs: tuple[str, ...]) -> Run:
+    """Give a run its teachers, by architecture, and what its method puts before it.
+
+    Raises FieldError for what the method refuses, SpecError where its own code fails.
+    """
+    run = _with_teachers(run, archs)
     method = cast(Method, run.method)
     run = _asked(method, "chain", lambda: settled(method.chain(run)))
     reason = _asked(method, "refuses", lambda: cast(Method, run.method).refuses(run))

@@ -19,8 +19,9 @@ def training_macs(run: Run, data_root: Path, done_epochs: int = 0) -> float:
     left = max(0, run.epochs - done_epochs)
     student = _macs(run.student, run.data, found.classes)
     teachers = sum(_macs(architecture(t), run.data, found.classes) for t in run.teachers)
-    passes = cast(Method, run.method).teacher_passes()
-    per_image = FORWARD_AND_BACKWARD * student + passes * teachers
+    method = cast(Method, run.method)
+    peers = sum(_macs(peer, run.data, found.classes) for peer in method.peers(run))
+    per_image = FORWARD_AND_BACKWARD * (student + peers) + method.teacher_passes() * teachers
     evaluations = min(run.recipe.evaluations, run.epochs) * left / run.epochs
     return left * found.train * per_image + evaluations * found.test * student
 

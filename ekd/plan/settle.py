@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from ekd.spec import Data, Model, Recipe, Run
+from ekd.spec import Data, Model, Parent, Recipe, Run
 
 
 def settled(run: Run) -> Run:
-    """Reset what cannot matter for this run."""
+    """Reset what cannot matter for this run, and for those that it learns from."""
     return run.model_copy(
         update={
             "student": run.student.model_copy(update=_student(run)),
             "data": run.data.model_copy(update=_data(run)),
             "recipe": run.recipe.model_copy(update=_recipe(run)),
+            "teachers": tuple(_parent(teacher) for teacher in run.teachers),
+            "start": run.start and _parent(run.start),
         }
     )
+
+
+def _parent(parent: Parent) -> Parent:
+    return parent.model_copy(update={"run": settled(parent.run)})
 
 
 def _student(run: Run) -> dict[str, Any]:

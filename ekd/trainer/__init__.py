@@ -1,6 +1,6 @@
 """Training: one loop, its state, evaluation, and what a finished run keeps."""
 
-from ekd.trainer.build import architecture, build
+from ekd.trainer.build import architecture, build, coupled, starting_nets
 from ekd.trainer.evaluate import Predictions, Scores, evaluate, infer, score
 from ekd.trainer.finish import finish
 from ekd.trainer.loop import Task, begin, evaluation_epochs, train
@@ -18,6 +18,7 @@ __all__ = [
     "architecture",
     "begin",
     "build",
+    "coupled",
     "evaluate",
     "evaluation_epochs",
     "finish",
@@ -25,5 +26,6 @@ __all__ = [
     "learning_rate",
     "measured_speed",
     "score",
+    "starting_nets",
     "train",
 ]

@@ -17,9 +17,17 @@ from ekd.streams import stream_seed
 def build(run: Run, classes: int, store: Store) -> Objective:
     """Make the objective of a run at its start, on the CPU in channels_last.
 
-    The student's initialisation is a stream of its own, so it is the same under every method.
     Raises EnvironmentProblem where a teacher's weights are missing or damaged, TypeError where
     the method would train a teacher itself instead of a copy.
+    """
+    return coupled(run, *starting_nets(run, classes, store))
+
+
+def starting_nets(run: Run, classes: int, store: Store) -> tuple[CompNet, list[CompNet]]:
+    """Make the student as it starts, its teachers as their runs left them, and fresh peers.
+
+    The student's initialisation is a stream of its own, so it is the same under every method.
+    Raises EnvironmentProblem where a network's weights are missing or damaged.
     """
     student = _net(run.student, classes, run)
     initialise(student, run.recipe.init, run.seed)
@@ -30,6 +38,14 @@ def build(run: Run, classes: int, store: Store) -> Objective:
         teacher = _net(architecture(parent), classes, run)
         load_net(teacher, parent, store)
         teachers.append(teacher)
+    for number, model in enumerate(cast(Method, run.method).peers(run), 1):
+        teachers.append(_net(model, classes, run))
+        initialise(teachers[-1], run.recipe.init, run.seed, "peer", number)
+    return student, teachers
+
+
+def coupled(run: Run, student: CompNet, teachers: list[CompNet]) -> Objective:
+    """Let the method couple the networks; TypeError where it keeps a teacher that is no copy."""
     with torch.random.fork_rng(devices=[]):  # layers of a method's own start from its own stream
         torch.manual_seed(stream_seed(run.seed, "method"))
         objective = cast(Method, run.method).objective(student, teachers)
@@ -46,8 +62,9 @@ def architecture(parent: Parent) -> Model:
     """Give the architecture of a finished run's network."""
     if parent.net == "student":
         return parent.run.student
-    number = int(parent.net.removeprefix("teacher-"))
-    return architecture(parent.run.teachers[number - 1])
+    run, number = parent.run, int(parent.net.removeprefix("teacher-"))
+    peers = cast(Method, run.method).peers(run)
+    return [*(architecture(teacher) for teacher in run.teachers), *peers][number - 1]
 
 
 def load_net(net: CompNet, parent: Parent, store: Store) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import safetensors.torch
 import torch
 
 from ekd.cost import parameters
+from ekd.methods import Method
 from ekd.models import combined
 from ekd.trainer.evaluate import Predictions, evaluate, infer, score
 from ekd.trainer.loop import Task
@@ -48,19 +49,20 @@ def _result(task: Task, state: State, found: dict[str, Predictions]) -> dict[str
     run, splits = task.run, task.splits
     labels = splits.test.labels
     scores = {name: asdict(score(p.logits, p.branches, labels)) for name, p in found.items()}
+    classifies = cast(Method, run.method).classifies()
     teachers = [name for name in found if name != "student"]
     ensemble = None
     if teachers:
         branches = torch.stack([found[name].logits for name in teachers])  # [N_t, n, K]
         ensemble = asdict(score(combined(branches, run.student.combine), branches, labels))
     holdout = None
-    if splits.holdout:
+    if splits.holdout and classifies:
         holdout = asdict(evaluate(state.objective.student, splits.holdout, splits.mean, splits.std))
     nets = dict(state.objective.nets())
     history = task.folder.history()
     return {
         "status": "done",
-        **scores["student"],
+        **(scores["student"] if classifies else dict.fromkeys(scores["student"])),
         "teachers": [{"net": t, "arch": nets[t].arch, **scores[t]} for t in teachers],
         "teacher_ensemble": ensemble,
         "holdout": holdout,

@@ -6,12 +6,12 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ekd.data import Splits, augment, normalise, order
-from ekd.methods import Batch, Objective
+from ekd.methods import Batch, Method, Objective
 from ekd.spec import Run
 from ekd.store import RunFolder
 from ekd.streams import generator, stream_seed
@@ -53,13 +53,13 @@ def train(task: Task, state: State, saver: Saver) -> Iterator[dict[str, Any]]:
 
     Raises Diverged where the loss or a weight is no longer finite.
     """
-    recipe = task.run.recipe
-    evaluated = evaluation_epochs(task.run.epochs, recipe.evaluations)
+    recipe, classifies = task.run.recipe, cast(Method, task.run.method).classifies()
+    evaluated = evaluation_epochs(task.run.epochs, recipe.evaluations if classifies else 0)
     while state.epoch < task.run.epochs:
         rate = optimizer.learning_rate(recipe, state.epoch, task.run.epochs)
         train_epoch(task, state, saver, rate)
         state.check_finite()
-        line = _line(state, rate)
+        line = _line(state, rate, classifies)
         if state.epoch + 1 in evaluated:
             line |= _evaluation(task, state)
         task.folder.append_history(line)
@@ -111,14 +111,15 @@ def _batch(task: Task, state: State, positions: torch.Tensor) -> Batch:
     )
 
 
-def _line(state: State, rate: float) -> dict[str, Any]:
+def _line(state: State, rate: float, classifies: bool) -> dict[str, Any]:
     means = state.means()
+    accuracy = {"train_accuracy": means["correct"]} if classifies else {}
     return {
         "epoch": state.epoch + 1,
         "lr": rate,
         "loss": means["loss"],
         "terms": {k.removeprefix("terms/"): v for k, v in means.items() if k.startswith("terms/")},
-        "train_accuracy": means["correct"],
+        **accuracy,
         "seconds": round(state.seconds, 3),
     }
 
