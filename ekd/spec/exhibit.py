@@ -23,7 +23,7 @@ Label = Text | Annotated[tuple[Text, ...], Field(min_length=1)]
 Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)
 ]
-Cost = Literal["params", "flops", "macs", "latency"]
+Cost = Literal["params", "flops", "macs", "latency", "training", "epoch"]
 
 
 class Quote(Frozen):
@@ -66,11 +66,15 @@ class Column(Entry):
     """A column of a table: an accuracy, a cost, or a quoted value."""
 
     cost: Cost | None = None
-    """params and flops by the paper's convention, plain macs (all in millions), latency in ms."""
+    """params and flops by the paper's convention, plain macs (all in millions), latency in ms;
+    training: operations of the whole training as a multiple of those of the first row that
+    `compare` names, teachers and all that comes before included; epoch: measured seconds of one."""
     cost_classes: Literal["data"] | None = None
     """data: the cost is for the data's own classes and resolution, whatever table and row say."""
     quoted: bool = False
     """Show the rows' quotes."""
+    compared: bool = True
+    """Compare its rows with those that `compare` names; false where they are not alike trained."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -85,9 +89,17 @@ class Override(Frozen):
     row: Label
     """The row's label."""
     column: Label
-    """The column's label."""
+    """The column's label, or its first line for all columns under that heading."""
     set: dict[str, Any]
     """Fields of the run."""
+
+    def names_row(self, row: Entry) -> bool:
+        """Tell whether the row is meant."""
+        return self.row == row.label
+
+    def names_column(self, column: Entry) -> bool:
+        """Tell whether the column is meant, by itself or by the heading that it is under."""
+        return self.column in (column.label, column.lines[0])
 
 
 class Axis(Frozen):
@@ -140,12 +152,10 @@ class _Grid(_Exhibit):
     @model_validator(mode="after")
     def _overrides_meet_cells(self) -> Self:
         for number, cell in enumerate(self.cells, 1):
-            for kind, label, entries in (
-                ("row", cell.row, self.rows),
-                ("column", cell.column, self.columns),
-            ):
-                if label not in [entry.label for entry in entries]:
-                    raise ValueError(f"[[cells]] {number}: no {kind} has the label {label!r}")
+            if not any(map(cell.names_row, self.rows)):
+                raise ValueError(f"[[cells]] {number}: no row has the label {cell.row!r}")
+            if not any(map(cell.names_column, self.columns)):
+                raise ValueError(f"[[cells]] {number}: no column has the label {cell.column!r}")
         return self
 
 

@@ -179,7 +179,7 @@ def _cell(
         *(
             Layer(f"[[cells]] {number}", override.set)
             for number, override in enumerate(overrides, 1)
-            if override.row == row.label and override.column == column.label
+            if override.names_row(row) and override.names_column(column)
         ),
     )
     quote = row.quote if column.quoted else None
