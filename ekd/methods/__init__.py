@@ -18,6 +18,7 @@ from ekd.methods._contract import (
     Method,
     Objective,
     Step,
+    architecture,
     copied,
     frozen,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "Method",
     "Objective",
     "Step",
+    "architecture",
     "copied",
     "discover",
     "frozen",

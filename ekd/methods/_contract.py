@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ekd.models import CompNet, Output, TeachNet
-from ekd.spec import MethodFields, Model, Run
+from ekd.spec import MethodFields, Model, Parent, Run
 
 FORWARD, FORWARD_AND_BACKWARD = 1, 3
 """Cost of a pass in forward passes; a backward pass counts two."""
@@ -148,3 +148,12 @@ class Method(MethodFields, ABC):
     def chain(self, run: Run) -> Run:
         """Fill in what must be trained before (start, teachers), and settle dependent fields."""
         return run
+
+
+def architecture(parent: Parent) -> Model:
+    """Give the architecture of a finished run's network."""
+    if parent.net == "student":
+        return parent.run.student
+    run, number = parent.run, int(parent.net.removeprefix("teacher-"))
+    peers = cast(Method, run.method).peers(run)
+    return [*(architecture(teacher) for teacher in run.teachers), *peers][number - 1]

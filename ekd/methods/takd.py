@@ -8,7 +8,7 @@ from typing import Any, ClassVar, final
 from pydantic import Field, field_validator
 
 from ekd.losses import Reduction
-from ekd.methods import Method, Objective
+from ekd.methods import Method, Objective, architecture
 from ekd.methods.hinton import Hinton, HintonObjective
 from ekd.models import CompNet
 from ekd.spec import Model, Parent, Run, depth_of
@@ -64,10 +64,14 @@ class Takd(Method):
     def chain(self, run: Run) -> Run:
         """Put the assistant, taught by the teacher, in the teacher's place."""
         (teacher,) = run.teachers
-        if teacher.run.teachers:  # it is the assistant already
+        if teacher.net == "student" and teacher.run.teachers:  # it is the assistant already
             return run
-        link = self._link(self.assistant_weight, self.assistant_temperature)
-        changes = {"student": Model(arch=self.assistant), "method": link, "teachers": (teacher,)}
+        changes = {
+            "student": Model(arch=self.assistant),
+            "method": self._link(self.assistant_weight, self.assistant_temperature),
+            "teachers": (teacher,),
+            "start": None,
+        }
         assistant = Parent(run=teacher.run.model_copy(update=changes))
         return run.model_copy(update={"teachers": (assistant,)})
 
@@ -75,7 +79,7 @@ class Takd(Method):
         """Refuse an assistant that does not stand between teacher and student."""
         (assistant,) = run.teachers
         (teacher,) = assistant.run.teachers
-        size, arch = depth_of(self.assistant), teacher.run.student.arch
+        size, arch = depth_of(self.assistant), architecture(teacher).arch
         if size > depth_of(arch):
             return f"the assistant {self.assistant} is larger than its teacher {arch}: {CHOOSE}"
         if size <= depth_of(run.student.arch):

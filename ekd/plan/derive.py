@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ekd import data
-from ekd.methods import Method, discover
+from ekd.methods import Method, architecture, discover
 from ekd.plan.settle import settled
-from ekd.spec import Data, EnvironmentProblem, Model, Parent, Run, SpecError
+from ekd.spec import Data, EnvironmentProblem, MethodFields, Model, Parent, Run, SpecError
 from ekd.spec.fields import Values
-from ekd.spec.resolve import FieldError, resolve, teachers_of
+from ekd.spec.resolve import FieldError, improver_of, resolve, teachers_of
 
 TEACHER_METHOD = "plain"
 
@@ -27,15 +27,19 @@ def derive(values: Values, seed: int, data_root: Path) -> Run:
     """
     run = resolve(values, seed, discover())
     run = run.model_copy(update={"data": _identified(run.data, data_root)})
-    return completed(run, teachers_of(values))
+    return completed(run, teachers_of(values), improver_of(values, discover()))
 
 
-def completed(run: Run, archs: tuple[str, ...]) -> Run:
+def completed(run: Run, archs: tuple[str, ...], improver: MethodFields | None = None) -> Run:
     """Give a run its teachers, by architecture, and what its method puts before it.
 
+    The teachers are trained alone, or with an `improver` are those that its run, of the same
+    student, leaves: a method that trains its teachers changes them.
     Raises FieldError for what the method refuses, SpecError where its own code fails.
     """
     run = _with_teachers(run, archs)
+    if improver and run.teachers:
+        run = run.model_copy(update={"teachers": _improved(run, archs, improver)})
     method = cast(Method, run.method)
     run = _asked(method, "chain", lambda: settled(method.chain(run)))
     reason = _asked(method, "refuses", lambda: cast(Method, run.method).refuses(run))
@@ -89,6 +93,16 @@ def _with_teachers(run: Run, archs: tuple[str, ...]) -> Run:
         raise FieldError("teachers", f"{twice} stands twice, but would be one and the same run")
     teachers = tuple(Parent(run=_teacher(run, arch)) for arch in archs)
     return run.model_copy(update={"teachers": teachers})
+
+
+def _improved(run: Run, archs: tuple[str, ...], improver: MethodFields) -> tuple[Parent, ...]:
+    """Train the teachers first in a run of the same student with another method."""
+    name = improver.name()
+    donor = completed(run.model_copy(update={"method": improver, "teachers": ()}), archs)
+    if [architecture(teacher).arch for teacher in donor.teachers] != list(archs):
+        told = f"{name} does not keep {', '.join(archs)}: name a method that trains its teachers"
+        raise FieldError("teachers_from.name", told)
+    return tuple(Parent(run=donor, net=f"teacher-{n}") for n in range(1, 1 + len(archs)))
 
 
 def _teacher(run: Run, arch: str) -> Run:

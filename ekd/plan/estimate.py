@@ -7,10 +7,9 @@ from typing import cast
 
 from ekd.cost import network_cost
 from ekd.data import describe
-from ekd.methods import FORWARD_AND_BACKWARD, Method
+from ekd.methods import FORWARD_AND_BACKWARD, Method, architecture
 from ekd.spec import Data, Model, Run
 from ekd.store import Store
-from ekd.trainer import architecture
 
 
 def training_macs(run: Run, data_root: Path, done_epochs: int = 0) -> float:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, cast
 
+from ekd.methods import Method
 from ekd.plan.sheet import Sheet
 from ekd.spec import Run
 from ekd.store import Store
@@ -56,7 +57,8 @@ def describe(run: Run) -> str:
     data = run.data.name or Path(run.data.path).name
     share = "" if run.data.fraction == 1 else f" {100 * run.data.fraction:g} %"
     branches = "" if run.student.branches == 1 else f" x{run.student.branches}"
-    return f"{run.method.name()} {run.student.arch}{branches} {data}{share} seed {run.seed}"
+    hint = "" if cast(Method, run.method).classifies() else " hint run"
+    return f"{run.method.name()} {run.student.arch}{branches}{hint} {data}{share} seed {run.seed}"
 
 
 def lineage(run: Run) -> Iterator[Run]:

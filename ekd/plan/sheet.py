@@ -13,7 +13,7 @@ from ekd.spec.check import line_of
 from ekd.spec.fields import Condition, Values, assignment, merged, nested
 from ekd.spec.grid import Cell, Grid, lay_out
 from ekd.spec.load import choose, exhibit_path, load_exhibit, scales
-from ekd.spec.resolve import DEFAULT_RECIPE, FieldError, fields_of, teachers_of
+from ekd.spec.resolve import DEFAULT_RECIPE, FieldError, fields_of, readings_of, teachers_of
 from ekd.store import Request
 
 Place = tuple[int, int]
@@ -66,14 +66,13 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
 
 
 def overridden(grid: Grid, text: str, field: str, value: object) -> Grid:
-    """Set a field on every cell that has it."""
-    cells = {
-        place: cell.with_layer(f"-s {text}", nested(field, value))
-        if field in fields_of(cell.values, discover())
-        else cell
-        for place, cell in grid.cells.items()
-    }
-    return replace(grid, cells=cells)
+    """Set a field on every cell that has it; readings on those whose method knows them, if any."""
+    having = [p for p, c in grid.cells.items() if field in fields_of(c.values, discover())]
+    if field == "readings.name":
+        cells = grid.cells
+        having = [p for p in having if value in readings_of(cells[p].values, discover())] or having
+    changed = {p: grid.cells[p].with_layer(f"-s {text}", nested(field, value)) for p in having}
+    return replace(grid, cells=grid.cells | changed)
 
 
 def fields_in(grids: list[Grid]) -> set[str]:

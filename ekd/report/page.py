@@ -8,13 +8,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ekd import __version__
+from ekd.methods import architecture
 from ekd.report.drawings import drawing
 from ekd.report.measured import SeedRun
 from ekd.report.model import Report
 from ekd.report.wording import heads, number, percent, signed
 from ekd.spec.fields import flattened
 from ekd.spec.places import folder
-from ekd.trainer import architecture
 
 
 def page(report: Report) -> str:

@@ -30,7 +30,7 @@ SUBJECT = {"student": ("arch",), "data": ("name",)}
 DEFAULT_RECIPE = "paper"
 """The recipe of a run that names none."""
 
-SECTIONS = ("student", "data", "method", "recipe", "readings", "teachers")
+SECTIONS = ("student", "data", "method", "recipe", "readings", "teachers", "teachers_from")
 
 
 class FieldError(SpecError):
@@ -54,17 +54,10 @@ def resolve(values: Values, seed: int, methods: Methods) -> Run:
     Raises FieldError, which names the field, what was expected and the nearest right name.
     """
     check_sections(values)
-    method = _table(values, "method")
-    name = method.pop("name", "plain")
-    if not isinstance(name, str) or name not in methods:
-        hint = nearest(str(name), methods)
-        raise FieldError("method.name", f"no method {name!r}{hint}; there are {', '.join(methods)}")
-    chosen = methods[name]
-    method = _reading(values, name, methods) | method
     return Run(
         student=_section(Model, _table(values, "student"), "student"),
         data=_section(Data, _table(values, "data"), "data"),
-        method=_section(chosen, method, "method"),
+        method=_method(values, "method", methods),
         recipe=_recipe(values),
         seed=seed,
     )
@@ -89,15 +82,29 @@ def teachers_of(values: Values) -> tuple[str, ...]:
     return tuple(arch for part in parts for arch in _teachers(part))
 
 
+def improver_of(values: Values, methods: Methods) -> MethodFields | None:
+    """Read the method whose run hands its teachers on as it leaves them; None where none does."""
+    return _method(values, "teachers_from", methods) if values.get("teachers_from") else None
+
+
+def readings_of(values: Values, methods: Methods) -> set[str]:
+    """Name the sets of readings that the methods of a cell have."""
+    names = [_table(values, section).get("name") for section in ("method", "teachers_from")]
+    found = [methods[name] for name in names if isinstance(name, str) and name in methods]
+    return {reading for method in found for reading in method.readings}
+
+
 def fields_of(values: Values, methods: Methods) -> list[str]:
     """List every field that the cell with these values can take, by dotted path."""
-    name = _table(values, "method").get("name", "plain")
     models: dict[str, type[Frozen]] = {"student": Model, "data": Data, "recipe": Recipe}
-    method = methods.get(name, MethodFields)
-    models["method"] = method
+    name = _table(values, "method").get("name", "plain")
+    models["method"] = methods.get(name, MethodFields)
+    improver = _table(values, "teachers_from").get("name")
+    models["teachers_from"] = methods.get(improver, MethodFields) if improver else MethodFields
     fields = [f"{section}.{f}" for section, model in models.items() for f in model.model_fields]
-    readings = ["readings.name"] if method.readings else []
-    return [*fields, "method.name", "recipe.name", "teachers", *readings]
+    readings = ["readings.name"] if readings_of(values, methods) else []
+    names = ["method.name", "recipe.name", "teachers", "teachers_from.name"]
+    return [*fields, *names, *readings]
 
 
 def _teachers(part: Any) -> tuple[str, ...]:
@@ -126,6 +133,18 @@ def _table(values: Values, section: str) -> Values:
     return dict(table)
 
 
+def _method(values: Values, section: str, methods: Methods) -> MethodFields:
+    """Read the method of a section, with its fields and what a set of readings says of them."""
+    given = _table(values, section)
+    name = given.pop("name", "plain")
+    if not isinstance(name, str) or name not in methods:
+        hint = nearest(str(name), methods)
+        raise FieldError(
+            f"{section}.name", f"no method {name!r}{hint}; there are {', '.join(methods)}"
+        )
+    return _section(methods[name], _reading(values, name, methods) | given, section)
+
+
 def _recipe(values: Values) -> Recipe:
     given = _table(values, "recipe")
     name = given.pop("name", DEFAULT_RECIPE)
@@ -149,17 +168,14 @@ def _reading(values: Values, method: str, methods: Methods) -> Values:
         raise FieldError(f"readings.{next(iter(given))}", "unknown field; there is readings.name")
     if name is None:
         return {}
-    own = methods[method].readings
-    if isinstance(name, str) and name in own:
-        return dict(own[name])
-    known = set(own) or _all_readings(methods)
-    if own or name not in known:
+    known = readings_of(values, methods) or _all_readings(methods)
+    if not isinstance(name, str) or name not in known:
         raise FieldError(
             "readings.name",
             f"{method} has no set of readings {name!r}{nearest(str(name), known)}; there are "
             f"{', '.join(sorted(known))}",
         )
-    return {}  # a method without any: the cell only shares the override with others
+    return dict(methods[method].readings.get(name, {}))  # none: the cell shares it with others
 
 
 def _all_readings(methods: Methods) -> set[str]:

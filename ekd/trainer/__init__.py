@@ -1,6 +1,6 @@
 """Training: one loop, its state, evaluation, and what a finished run keeps."""
 
-from ekd.trainer.build import architecture, build, coupled, starting_nets
+from ekd.trainer.build import build, coupled, starting_nets
 from ekd.trainer.evaluate import Predictions, Scores, evaluate, infer, score
 from ekd.trainer.finish import finish
 from ekd.trainer.loop import Task, begin, evaluation_epochs, train
@@ -15,7 +15,6 @@ __all__ = [
     "Scores",
     "State",
     "Task",
-    "architecture",
     "begin",
     "build",
     "coupled",

@@ -7,7 +7,7 @@ from typing import cast
 import safetensors.torch
 import torch
 
-from ekd.methods import Method, Objective
+from ekd.methods import Method, Objective, architecture
 from ekd.models import CompNet, initialise
 from ekd.spec import Model, Parent, Run
 from ekd.store import Store
@@ -56,15 +56,6 @@ def coupled(run: Run, student: CompNet, teachers: list[CompNet]) -> Objective:
             "it over as frozen(teacher) or copied(teacher), or it trains unnoticed"
         )
     return objective.to(memory_format=torch.channels_last)
-
-
-def architecture(parent: Parent) -> Model:
-    """Give the architecture of a finished run's network."""
-    if parent.net == "student":
-        return parent.run.student
-    run, number = parent.run, int(parent.net.removeprefix("teacher-"))
-    peers = cast(Method, run.method).peers(run)
-    return [*(architecture(teacher) for teacher in run.teachers), *peers][number - 1]
 
 
 def load_net(net: CompNet, parent: Parent, store: Store) -> None:
