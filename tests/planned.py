@@ -13,6 +13,7 @@ from ekd.spec.fields import assignment, merged, nested
 from ekd.store import Request
 
 NOWHERE = Path("no-such-data-root")
+PAIR = str(Path(__file__).with_name("pair.toml"))
 TAUGHT = ("data.name=cifar10", "method.name=ekd", "student.branches=2", "teachers=T1-T2")
 
 

@@ -37,7 +37,16 @@ ResNet110           56.66 20.75 12.51  1.74 256.34  18
 ResNet8_(ES=7)      69.65 31.98 17.49  0.55  89.26  11
 ResNet8+EKD_(ES=7)  79.97 56.13 31.32  0.55  89.26  11
 """
-TABLE3_EKD = 89.66
+TABLE3 = """
+hinton     86.66
+fitnet     86.73
+attention  86.86
+fsp        87.07
+bss        87.32
+mutual     87.71
+takd       88.01
+ekd        89.66
+"""
 
 
 def transcribed(text: str) -> dict[str, list[float]]:
@@ -78,8 +87,8 @@ def test_every_exhibit_lays_out_at_every_scale(name: str, scale: str) -> None:
 
 @pytest.mark.parametrize("name", EXHIBITS)
 def test_every_exhibit_fits_two_screens_and_states_its_assumptions(name: str) -> None:
-    path = exhibit_path(name)
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= 100
+    path, longest = exhibit_path(name), 200 if name == "table3" else 100  # its quotes
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= longest
     assert load_exhibit(path).assumptions
 
 
@@ -107,8 +116,8 @@ def test_each_printed_number_stands_as_often_as_the_paper_prints_it() -> None:
         if isinstance(exhibit, Table):
             found.update(v for row in exhibit.paper.values() for v in row if v != "")
             found.update(row.quote.value for row in exhibit.rows if row.quote)
-    expected = Counter([TABLE3_EKD])
-    for text in (TABLE1, TABLE2):
+    expected: Counter[float] = Counter()
+    for text in (TABLE1, TABLE2, TABLE3):
         expected.update(value for row in transcribed(text).values() for value in row)
     assert found == expected
 
@@ -119,19 +128,6 @@ def test_the_papers_oddities_stay_as_printed() -> None:
     assert first["6"][5] < first["5"][5]  # Tiny ImageNet with EKD falls at ES 6
     assert second["ResNet110"][0] < second["ResNet14"][0]
     assert second["ResNet20"][5] == second["ResNet26"][5]  # 5 ms each
-
-
-def test_table3_quotes_a_source_and_protocol_and_trains_nothing_for_a_quote() -> None:
-    found = sheet("table3")
-    quoted = [cell for cell in found.grid.cells.values() if cell.quoted]
-    assert [(c.row, c.quote.value if c.quote else None) for c in quoted] == [
-        (0, None),
-        (1, TABLE3_EKD),
-    ]
-    assert quoted[1].quote is not None
-    assert "Table 3" in quoted[1].quote.source
-    assert "500 epochs" in quoted[1].quote.protocol
-    assert set(found.runs) == {(0, 1), (1, 1)}
 
 
 def test_costs_take_a_head_of_200_classes_for_teachers_and_of_10_for_students() -> None:
@@ -202,20 +198,26 @@ def test_figures_and_tables_share_their_trainings() -> None:
     for name in ("fig2", "fig4", "fig5"):
         assert keys(name) <= needed
     assert keys("table2") <= keys("fig3")
-    assert keys("table3") <= keys("table1")
     assert keys("fig5") <= keys("fig3")
 
 
-def test_all_seven_need_171_trainings_per_seed_in_place_of_525() -> None:
+def test_table3_has_trainings_of_its_own_but_those_of_the_papers_protocol() -> None:
+    assert len(keys("table3")) == 45
+    assert len(keys("table3") & keys("table1")) == 2  # EKD (ES=1), and its teacher
+
+
+def test_all_seven_need_214_trainings_per_seed_in_place_of_597() -> None:
     found = sheets(Request(exhibits=EXHIBITS, scale="paper", seeds=(0,)), NOWHERE)
-    assert len(flatten(found)) == 171
-    assert without_sharing(found) == 525
+    assert len(flatten(found)) == 171 + 45 - 2
+    assert without_sharing(found) == 525 - 3 + 75
 
 
 @pytest.mark.parametrize(("scale", "count"), [("smoke", 14), ("reduced", 36)])
 def test_sharing_survives_a_smaller_scale(scale: str, count: int) -> None:
-    assert len(keys(*EXHIBITS, scale=scale)) == count
-    assert keys(*EXHIBITS, scale=scale) == keys("table1", "fig3", scale=scale)
+    others = [name for name in EXHIBITS if name != "table3"]
+    assert len(keys(*others, scale=scale)) == count
+    assert keys(*others, scale=scale) == keys("table1", "fig3", scale=scale)
+    assert len(keys(*EXHIBITS, scale=scale)) == count + 15
 
 
 def test_the_smoke_table1_has_three_rows_five_columns_and_nine_trainings() -> None:

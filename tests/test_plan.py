@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planned import NOWHERE, asked, derived
+from planned import NOWHERE, PAIR, asked, derived
 
 from ekd.plan import flatten, generation, lineage, progress, sheets, without_sharing
 from ekd.spec.fields import Condition, literal
@@ -27,10 +27,10 @@ def test_every_run_stands_once_after_those_that_it_learns_from() -> None:
 
 
 def test_a_run_names_who_asks_for_it() -> None:
-    plan = {entry.run.key: entry for entry in flatten(sheets(asked("table3"), NOWHERE))}
+    plan = {entry.run.key: entry for entry in flatten(sheets(asked(PAIR), NOWHERE))}
     student = derived("data.name=cifar10", "method.name=ekd", "teachers=T1")
     teacher = student.teachers[0].run
-    assert plan[student.key].asked_by == ("table3: ekd | CIFAR-10, measured",)
+    assert plan[student.key].asked_by == ("pair: ekd | CIFAR-10",)
     assert not plan[student.key].is_teacher
     assert plan[teacher.key].asked_by == (f"run {student.key}",)
     assert plan[teacher.key].is_teacher
@@ -45,21 +45,21 @@ def test_a_teacher_that_a_cell_shows_is_not_only_a_teacher() -> None:
 
 
 def test_seeds_multiply_the_runs_and_the_exhibits_own_are_the_default() -> None:
-    found = sheets(asked("table3", seeds=None), NOWHERE)[0]
+    found = sheets(asked(PAIR, seeds=None), NOWHERE)[0]
     assert found.seeds == (0, 1, 2)
-    assert [run.seed for run in found.runs[0, 1]] == [0, 1, 2]
+    assert [run.seed for run in found.runs[0, 0]] == [0, 1, 2]
     assert len(flatten([found])) == 9
     assert sheets(asked("fig2", seeds=None), NOWHERE)[0].seeds == (0,)
 
 
 def test_an_exhibit_named_twice_is_planned_once() -> None:
-    assert len(sheets(asked("table3", "table3"), NOWHERE)) == 1
+    assert len(sheets(asked(PAIR, PAIR), NOWHERE)) == 1
 
 
 def test_an_override_touches_the_cells_that_have_the_field() -> None:
-    before = sheets(asked("table3"), NOWHERE)[0]
-    after = sheets(asked("table3", overrides=("method.alpha=1",)), NOWHERE)[0]
-    plain, ekd = (0, 1), (1, 1)
+    before = sheets(asked(PAIR), NOWHERE)[0]
+    after = sheets(asked(PAIR, overrides=("method.alpha=1",)), NOWHERE)[0]
+    plain, ekd = (0, 0), (1, 0)
     assert after.runs[plain] == before.runs[plain]
     assert after.runs[ekd][0].key != before.runs[ekd][0].key
     assert after.runs[ekd][0].method.model_dump()["alpha"] == 1
@@ -67,7 +67,7 @@ def test_an_override_touches_the_cells_that_have_the_field() -> None:
 
 def test_overrides_come_after_the_scale_and_in_order() -> None:
     overrides = ("recipe.epochs=1", "recipe.epochs=2")
-    found = sheets(asked("table3", scale="smoke", overrides=overrides), NOWHERE)[0]
+    found = sheets(asked(PAIR, scale="smoke", overrides=overrides), NOWHERE)[0]
     runs = [run for runs in found.runs.values() for run in runs]
     assert {ancestor.recipe.epochs for run in runs for ancestor in lineage(run)} == {2}
 
@@ -92,13 +92,13 @@ def test_filtered_cells_bring_their_teachers_and_no_others() -> None:
 
 
 def test_without_sharing_counts_every_cells_own_trainings() -> None:
-    found = sheets(asked("table3"), NOWHERE)
+    found = sheets(asked(PAIR), NOWHERE)
     assert without_sharing(found) == 1 + 2
     assert without_sharing(found * 2) == 6
 
 
 def test_progress_tells_each_run_and_what_a_failure_blocks(tmp_path: Path) -> None:
-    plan = flatten(sheets(asked("table3"), NOWHERE))
+    plan = flatten(sheets(asked(PAIR), NOWHERE))
     store = Store(tmp_path).open()
     assert set(progress(plan, store).values()) == {"missing"}
     teacher = next(entry.run for entry in plan if entry.is_teacher)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from click.testing import CliRunner
 from PIL import Image
@@ -16,7 +18,10 @@ from PIL import Image
 import ekd.methods
 from ekd.cli.run import command
 from ekd.data import load
+from ekd.methods import Method
 from ekd.spec import Data
+from ekd.store import Store
+from ekd.testing import CHECKS
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 QUICK = ["--wandb", "disabled", "-s", "recipe.epochs=1", "-s", "data.resolution=8"]
@@ -78,10 +83,43 @@ def test_a_method_dropped_as_one_file_is_found_and_trains(flowers: Path) -> None
     options = ["-s", "method.name=of_the_readme", "-s", "teachers=T1", "-s", "student.branches=1"]
     found = run(flowers, *options)
     histories = [(flowers / "runs" / e["key"] / "history.jsonl").read_text() for e in found["runs"]]
-    assert any('"kl"' in history for history in histories)
-    assert '"temperature": 4.0' in "".join(
+    assert any('"soft"' in history for history in histories)
+    assert '"weight": 0.9' in "".join(
         (flowers / "runs" / e["key"] / "spec.json").read_text() for e in found["runs"]
     )
+
+
+def test_a_complete_method_has_about_20_lines() -> None:
+    assert len([line for line in block("python", 1).splitlines() if line.strip()]) <= 22
+
+
+@pytest.mark.usefixtures("dropped_method")
+@pytest.mark.parametrize("check", CHECKS)
+def test_the_readmes_method_keeps_every_promise(check: Callable[[Method], None]) -> None:
+    check(ekd.methods.discover()["of_the_readme"]())
+
+
+def test_the_readmes_test_of_a_method_is_one_that_can_be_run() -> None:
+    names: dict[str, Any] = {}
+    exec(block("python", 2), names)
+    test = names["test_the_method_keeps_its_promises"]
+    (mark,) = test.pytestmark
+    assert mark.args == ("check", CHECKS)
+    test(CHECKS[0])
+
+
+@pytest.mark.usefixtures("dropped_method")
+def test_the_readmes_method_is_the_suites_own_with_its_defaults(
+    tmp_path: Path, tiny_npz: Path
+) -> None:
+    store = Store(tmp_path).open()
+    losses = []
+    for name in ("of_the_readme", "hinton"):
+        run = tiny.ekd(tiny.data(tiny_npz), epochs=1)
+        run = run.model_copy(update={"method": ekd.methods.discover()[name]()})
+        history = tiny.trained(run, store).history()
+        losses.append((history[-1]["train_accuracy"], history[-1]["accuracy"], history[-1]["nll"]))
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
 
 
 def test_the_snippet_loads_a_student_that_gives_what_was_kept(flowers: Path) -> None:
