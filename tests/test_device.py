@@ -91,7 +91,10 @@ def epoch_on_made_up_device(
     return state.sums
 
 
-@pytest.mark.parametrize("name", sorted(discover()))
+WAITING = {"bss"}  # it attacks images until they have crossed a boundary, so it must look
+
+
+@pytest.mark.parametrize("name", sorted(set(discover()) - WAITING))
 def test_a_step_mixes_no_devices_and_waits_for_none(
     name: str, tiny_npz: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,10 +17,8 @@ from PIL import Image
 import ekd.methods
 from ekd.cli.run import command
 from ekd.data import load
-from ekd.methods import Method
 from ekd.spec import Data
 from ekd.store import Store
-from ekd.testing import CHECKS
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 QUICK = ["--wandb", "disabled", "-s", "recipe.epochs=1", "-s", "data.resolution=8"]
@@ -91,21 +88,6 @@ def test_a_method_dropped_as_one_file_is_found_and_trains(flowers: Path) -> None
 
 def test_a_complete_method_has_about_20_lines() -> None:
     assert len([line for line in block("python", 1).splitlines() if line.strip()]) <= 22
-
-
-@pytest.mark.usefixtures("dropped_method")
-@pytest.mark.parametrize("check", CHECKS)
-def test_the_readmes_method_keeps_every_promise(check: Callable[[Method], None]) -> None:
-    check(ekd.methods.discover()["of_the_readme"]())
-
-
-def test_the_readmes_test_of_a_method_is_one_that_can_be_run() -> None:
-    names: dict[str, Any] = {}
-    exec(block("python", 2), names)
-    test = names["test_the_method_keeps_its_promises"]
-    (mark,) = test.pytestmark
-    assert mark.args == ("check", CHECKS)
-    test(CHECKS[0])
 
 
 @pytest.mark.usefixtures("dropped_method")

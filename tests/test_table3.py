@@ -162,6 +162,7 @@ def test_each_number_is_measured_under_its_own_protocol(sheet: Sheet) -> None:
         assert teacher(found[row]) == "resnet14"
     assert found["hinton"].method.model_dump()["soft_loss"] == "cross_entropy"
     assert found["takd"].method.model_dump()["reduction"] == "mean"
+    assert found["bss"].method.model_dump()["candidates"] == "teacher"
 
 
 def test_the_named_protocols_are_recipes() -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import cast, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal, cast, final
 
 import torch
 from pydantic import Field
@@ -13,6 +13,8 @@ from ekd.losses import cross_entropy, soft_cross_entropy
 from ekd.methods import FORWARD, FORWARD_AND_BACKWARD, Batch, Method, Objective, frozen
 from ekd.models import CompNet, Output
 from ekd.spec import Run
+
+Candidates = Literal["both", "teacher"]
 
 LIMIT = 2.5
 """Attacked images are clipped to [-2.5, 2.5], in units of the normalised input."""
@@ -29,6 +31,15 @@ class Bss(Method):
     zero, here momentum is kept; its weights fall once per epoch, here with every step.
     """
 
+    readings: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "paper": {"candidates": "both"},
+        "code": {"candidates": "teacher"},
+    }
+    """paper: as described there. code: what the authors' script does."""
+
+    candidates: Candidates = "both"
+    """Which images may be attacked: those that both networks classify correctly, or all that the
+    teacher does, as in the authors' script."""
     temperature: float = Field(3.0, gt=0, le=1000)
     """T, which softens both sides; no factor T^2 makes up for it."""
     kd_start: float = Field(4.0, ge=0, le=100)
@@ -90,7 +101,8 @@ class BssObjective(Objective):
     ) -> Tensor:
         """Choose images by the logits [B, K] that they got, attack them, and distil there."""
         fields, weight = self.fields, self.fields.bss_weight(progress)
-        chosen = base_samples(student, teacher, batch.y, fields.attack_size)  # [n]
+        fitting = candidates(student, teacher, batch.y, fields.candidates)  # [B]
+        chosen = base_samples(student, teacher, batch.y, fitting)[: fields.attack_size]  # [n]
         if weight == 0 or not len(chosen):
             return student.new_zeros(())
         base = batch.y[chosen]
@@ -103,17 +115,22 @@ class BssObjective(Objective):
         return cast(Output, self.teachers(x)).logits
 
 
-def base_samples(student: Tensor, teacher: Tensor, labels: Tensor, size: int) -> Tensor:
-    """Give the positions [n] of at most `size` images that both networks classify correctly.
+def candidates(student: Tensor, teacher: Tensor, labels: Tensor, which: Candidates) -> Tensor:
+    """Tell which images may be attacked, by the logits [B, K] and the labels [B]; gives [B]."""
+    right = teacher.argmax(1) == labels
+    return right & (student.argmax(1) == labels) if which == "both" else right
+
+
+def base_samples(student: Tensor, teacher: Tensor, labels: Tensor, fitting: Tensor) -> Tensor:
+    """Give the positions [n] of the `fitting` images [B].
 
     Those come first whose probabilities of the wrong classes differ most between the logits
     `student` and `teacher` [B, K]: sum over k != y of (p_t,k - p_s,k)^2, with `labels` y [B].
     """
-    both = (student.argmax(1) == labels) & (teacher.argmax(1) == labels)  # [B]
     difference = (teacher.softmax(1) - student.softmax(1)).square()  # [B, K]
     distance = difference.scatter(1, labels[:, None], 0).sum(1)  # [B]
     order = distance.argsort(descending=True, stable=True)
-    return order[both[order]][:size]
+    return order[fitting[order]]
 
 
 def target_classes(teacher: Tensor, base: Tensor, generator: torch.Generator) -> Tensor:
