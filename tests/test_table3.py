@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -185,3 +186,23 @@ def test_readings_from_the_command_line_go_where_they_are_known() -> None:
     changed = [row for row in before if before[row].key != after[row].key]
     assert changed == [EKD, FROZEN, IMPROVED]
     assert after[IMPROVED].teachers[0].run == after[EKD]
+
+
+def test_a_scale_cuts_the_networks_that_a_method_names(tmp_path: Path) -> None:
+    path = tmp_path / "deep.toml"
+    path.write_text("""
+title = "Deep"
+kind = "table"
+run = { data.name = "cifar10", teachers = "resnet110" }
+columns = [{ label = "accuracy" }]
+[[rows]]
+label = "mutual"
+set = { method.name = "mutual", method.peer = "resnet110" }
+[[rows]]
+label = "takd"
+set = { method.name = "takd", method.assistant = "resnet14" }
+""")
+    found = sheets(asked(str(path), scale="smoke"), NOWHERE)[0]
+    mutual, takd = (found.runs[row, 0][0] for row in (0, 1))
+    assert mutual.method.model_dump()["peer"] == "resnet26"
+    assert [one.student.arch for one in lineage(takd)] == ["resnet26", "resnet14", "resnet8"]

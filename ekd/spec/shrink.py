@@ -25,13 +25,19 @@ def changes(values: Values, scale: Scale) -> Values:
     count = None
     if scale.branches and type(branches) is int and branches >= 1:
         count = found["student.branches"] = int(_nearest_of(scale.branches, branches))
-    if scale.max_depth:
-        arch = values.get("student", {}).get("arch", "resnet8")
-        with contextlib.suppress(ValueError):  # a wrong one is told of later, with its place
-            found["student.arch"] = _cut(str(arch), scale.max_depth)
-        if "teachers" in values:
-            teachers = teachers_of(values)[:count]
-            found["teachers"] = [_cut(arch, scale.max_depth) for arch in teachers]
+    return found | (_cut_networks(values, scale.max_depth, count) if scale.max_depth else {})
+
+
+def _cut_networks(values: Values, max_depth: int, count: int | None) -> Values:
+    """Cut the student, `count` teachers, and whatever network a method's field names."""
+    found: Values = {}
+    student = {"student.arch": values.get("student", {}).get("arch", "resnet8")}
+    named = {f"method.{name}": value for name, value in values.get("method", {}).items()}
+    for path, arch in (named | student).items():
+        with contextlib.suppress(ValueError):  # no network, or a wrong one, which is told of later
+            found[path] = _cut(str(arch), max_depth)
+    if "teachers" in values:
+        found["teachers"] = [_cut(arch, max_depth) for arch in teachers_of(values)[:count]]
     return found
 
 
