@@ -15,8 +15,11 @@ from test_device import epoch_on_made_up_device
 from test_resume import in_pieces
 from torch import Tensor
 
+from ekd.engines import Console, Engine
 from ekd.models import CompNet, initialise
+from ekd.plan import Planned, describe
 from ekd.store import RunFolder, Store
+from ekd.tracking import Mirror
 from ekd.tracking.history import outcome
 from ekd.trainer import build
 
@@ -111,3 +114,20 @@ def test_a_step_of_a_hint_run_mixes_no_devices(
     objective = build(hint, tiny.CLASSES, store)
     sums = epoch_on_made_up_device(objective, hint, store, monkeypatch)
     assert {k for k, v in sums.items() if v.device.type != "cuda"} <= {"images"}
+
+
+@both
+def test_a_hint_run_is_told_from_a_teacher_and_from_its_main_run(
+    name: str, tiny_npz: Path, store: Store
+) -> None:
+    run = tiny_run(name, tiny_npz)
+    assert "hint run" in describe(hint_of(run))
+    assert "hint run" not in describe(run)
+    console = Console(3, describe)
+    mirror = Mirror(store.root, "disabled")
+    engine = Engine(store, tiny_npz.parent, torch.device("cpu"), mirror, console)
+    types = {
+        shown: [engine._about(Planned(one, (), not shown)).job_type for one in (hint_of(run), run)]
+        for shown in (True, False)
+    }
+    assert types == {True: ["hint", "student"], False: ["hint", "teacher"]}

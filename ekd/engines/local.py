@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from ekd.data import Splits, load
 from ekd.engines.listener import Listener, Mirroring
 from ekd.engines.process import check_device, failed_because, now, session
+from ekd.methods import Method
 from ekd.plan import Planned, Progress, describe, lineage, progress
 from ekd.spec import Data, EkdError, EnvironmentProblem, Run
 from ekd.store import LeaseLost, RunFolder, Store, acquire
@@ -143,11 +145,17 @@ class Engine:
         return About(
             key=run.key,
             group=run.group,
-            job_type="teacher" if entry.is_teacher else "student",
+            job_type=_job_type(entry),
             name=f"{describe(run)} {run.key[:6]}",
             tags=(*self.tags, data, run.student.arch, run.method.name()),
             config=run.resolved(),
         )
+
+
+def _job_type(entry: Planned) -> str:
+    if not cast(Method, entry.run.method).classifies():
+        return "hint"
+    return "teacher" if entry.is_teacher else "student"
 
 
 @lru_cache(maxsize=4)  # the data sets of one exhibit come in turns
