@@ -152,9 +152,7 @@ def _outlook(best: int, cells: Mapping[int, Measured], over: Mapping[int, str]) 
     return None
 
 
-def _adjusted(
-    cells: Mapping[int, Measured], pairs: list[tuple[int, int]]
-) -> dict[Pair, float]:
+def _adjusted(cells: Mapping[int, Measured], pairs: list[tuple[int, int]]) -> dict[Pair, float]:
     """Test every pair of contenders once, and adjust p for all that can be tested."""
     tests = {_pair(cells, *pair): paired_p(_differences(cells, *pair)) for pair in pairs}
     return holm({pair: p for pair, p in tests.items() if p is not None})

@@ -81,6 +81,13 @@ class Section:
         phrases = [line.strip("()") for line in lines if " in place of " in line]
         return tuple(dict.fromkeys((*grid.replaced, *phrases)))
 
+    @property
+    def over(self) -> dict[int, str]:
+        """Label the rows that others are compared with, by row, in the order of `compare`."""
+        labels = [" / ".join(head.entry.lines) for head in self.sheet.grid.rows]
+        asked = dict.fromkeys(getattr(self.sheet.grid.exhibit, "compare", ()))
+        return {labels.index(label): label for label in asked if label in labels}
+
     @cached_property
     def comparisons(self) -> dict[int, Comparison]:
         """Compare the rows of each column over seeds, by column, where the exhibit asks for it.
@@ -88,12 +95,9 @@ class Section:
         Its `compare` names the rows that others are compared with; a column of rows that are not
         alike trained (`compared = false`) is left out.
         """
-        grid = self.sheet.grid
-        labels = [" / ".join(head.entry.lines) for head in grid.rows]
-        asked = dict.fromkeys(getattr(grid.exhibit, "compare", ()))
-        over = {labels.index(label): label for label in asked if label in labels}
-        columns = range(len(grid.columns)) if asked else ()
-        found = {j: compare(self._measured(j), over) for j in columns if _compared(grid.columns[j])}
+        heads = enumerate(self.sheet.grid.columns if self.over else ())
+        columns = [column for column, head in heads if _compared(head)]
+        found = {column: compare(self._measured(column), self.over) for column in columns}
         return {j: comparison for j, comparison in found.items() if comparison is not None}
 
     def gains(self, place: Place) -> tuple[Gain, ...]:
