@@ -9,7 +9,7 @@ from functools import cached_property
 from ekd.report.comparisons import Comparison, Gain, Outlook, Standing
 from ekd.report.model import Section
 from ekd.report.text_table import Line, Text
-from ekd.report.wording import Head, gained, number, one_line, p_value, ranks
+from ekd.report.wording import Head, gained, number, one_line, p_value, ranks, signed
 
 OWN = ("mean", "n", "possible ranks")
 NOTHING = "\N{EN DASH}"
@@ -80,7 +80,11 @@ class ComparisonTable:
 
     @property
     def _parts(self) -> tuple[str, ...]:
-        return ("difference", "p") if self.compact else ("difference", "95 % interval", "p")
+        return (
+            ("difference", "p (Holm)")
+            if self.compact
+            else ("difference", "95 % interval", "p (Holm)")
+        )
 
     def _label(self, row: int) -> str:
         return one_line(", ".join(self.section.sheet.grid.rows[row].lines))
@@ -101,7 +105,7 @@ class ComparisonTable:
         if self.compact:
             return [gained(gain) + fewer, p]
         low_high = gain.interval
-        between = f"{number(low_high.low)} to {number(low_high.high)}" if low_high else NOTHING
+        between = f"{signed(low_high.low)} to {signed(low_high.high)}" if low_high else NOTHING
         return [gained(gain, alone=True) + fewer, between, p]
 
     def _remarks(self) -> Iterator[str]:
