@@ -151,6 +151,18 @@ def test_ranks_are_after_holm_over_all_pairs(tmp_path: Path) -> None:
     )
 
 
+def test_gains_and_ranks_are_families_of_their_own(tmp_path: Path) -> None:
+    # Three comparisons with a; the ranks are over all six pairs, and take 6 p where gains take 3 p.
+    rows = {"a": [80.0, 80.0, 80.0], "b": [81.0, 81.3, 81.45], "c": [78.0, 84.0, 80.0],
+            "d": [80.0, 86.0, 75.0]}  # fmt: skip
+    report = filled(tmp_path, rows, HEAD.replace('["a", "b"]', '["a"]'))
+    (gain,) = gains(report, 1)
+    assert gain.p is not None
+    assert gain.p_holm == pytest.approx(3 * gain.p)
+    assert 3 * gain.p < 0.05 < 6 * gain.p
+    assert (fair(report).told, fair(report).pairs) == (0, 6)
+
+
 def test_rows_that_are_one_run_are_equal_and_not_tested(tmp_path: Path) -> None:
     report = filled(tmp_path, {"a": THREE["a"], "a'": [], "b": THREE["b"]})
     comparison = fair(report)

@@ -59,24 +59,26 @@ def _environments(report: Report, section: Section, label: str) -> Iterator[str]
 
 
 def _comparisons(report: Report, section: Section) -> Iterator[str]:
-    """Write a further float with a tabular for each column whose rows are compared."""
-    tables = comparison_tables(section, compact=True)
-    if not tables:
-        return
-    caption = f"{_title(report)}, compared over seeds at scale {section.scale}."
-    yield from (r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escaped(caption)}}}")
-    yield from (r"\scriptsize", r"\setlength{\tabcolsep}{3.5pt}")
+    """Write a float for each column whose rows are tested; the last one says how."""
+    tables = [table for table in comparison_tables(section, compact=True) if table.rows]
     for table in tables:
-        yield rf"{escaped(table.heading)}\par\medskip"
-        if table.rows:
-            yield from (FITTED, *_tabular(table), "}", r"\par\medskip")
-        yield from _small(table.sentences)
-    yield from _small(method(section))
-    yield r"\end{table}"
+        said = f"{_title(report)}, compared over seeds at scale {section.scale}: {table.heading}."
+        yield from (r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escaped(said)}}}")
+        yield from (r"\scriptsize", r"\setlength{\tabcolsep}{3.5pt}")
+        yield from (FITTED, *_tabular(table), "}", r"\par\medskip")
+        yield from _small([*table.sentences, *(method(section) if table is tables[-1] else ())])
+        yield r"\end{table}"
+
+
+def _untested(section: Section) -> Iterator[str]:
+    for table in comparison_tables(section):
+        if not table.rows:
+            yield f"Compared over seeds, {table.heading}: {' '.join(table.sentences)}"
 
 
 def _beneath(report: Report, section: Section) -> Iterator[str]:
-    return _small([*notes(section), *(f"Assumed: {text}" for text in report.assumptions)])
+    assumed = (f"Assumed: {text}" for text in report.assumptions)
+    return _small([*notes(section), *_untested(section), *assumed])
 
 
 def _small(texts: Sequence[str]) -> Iterator[str]:
