@@ -2,90 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from itertools import combinations
 from pathlib import Path
 
 import pytest
-from filled_store import finish, requested
+from compared_rows import FAIR, FOUR, HEAD, OWN, THREE, fair, filled, gains
 from latex_reader import checked
 from scipy import stats
 from test_report_page import visible
 
-from ekd.report import Report, collect, write
+from ekd.report import Report, write
 from ekd.report.comparison_table import verdict
-from ekd.report.comparisons import Comparison, Gain
+from ekd.report.comparisons import Gain
 from ekd.report.latex import latex
 from ekd.report.markdown import markdown
 from ekd.report.page import page
 from ekd.report.spreadsheet import comparisons_spreadsheet
-from ekd.report.wording import p_value
-from ekd.store import Store
-
-HEAD = """
-title = "Methods"
-rows_are = "method"
-kind = "table"
-compare = ["a", "b"]
-run.data.name = "digits"
-run.recipe.epochs = 1
-"""
-QUOTED = 'quote = { value = 80.0, source = "a paper", protocol = "its own" }'
-COLUMNS = """
-[[columns]]
-label = ["quoted", "accuracy"]
-quoted = true
-[[columns]]
-label = ["own", "accuracy"]
-compared = false
-set = { student.branches = 2 }
-[[columns]]
-label = ["fair", "accuracy"]
-[[columns]]
-label = ["fair", "params"]
-cost = "params"
-"""
-OWN, FAIR = 1, 2
-
-
-def filled(root: Path, rows: dict[str, list[float | None]], head: str = HEAD) -> Report:
-    """Report on rows with these accuracies per seed, None for a missing one, in both columns.
-
-    A label with an apostrophe is the row before it once more: the same runs.
-    """
-    spec, text, rate = root / "methods.toml", head, 0
-    for label in rows:
-        rate += not label.endswith("'")
-        quote = QUOTED if label.endswith("'") else ""
-        text += f'\n[[rows]]\nlabel = "{label}"\nset = {{ recipe.lr = 0.0{rate} }}\n{quote}'
-    spec.write_text(text + COLUMNS, encoding="utf-8")
-    seeds = tuple(range(max(map(len, rows.values()))))
-    sheet = requested(root, str(spec), scale="paper", seeds=seeds)
-    for (row, _), runs in sheet.runs.items():
-        label, accuracies = list(rows.items())[row]
-        for run, accuracy in zip(runs, accuracies, strict=False):
-            if accuracy is not None and not label.endswith("'"):
-                finish(root, run, accuracy)
-    (report,) = collect(Store(root), [], None, root)
-    return report
-
-
-def fair(report: Report) -> Comparison:
-    return report.sections[0].comparisons[FAIR]
-
-
-def gains(report: Report, row: int) -> tuple[Gain, ...]:
-    return report.sections[0].gains((row, FAIR))
 
 
 def possible(report: Report) -> dict[int, tuple[int, int]]:
     return {s.row: (s.best, s.worst) for s in fair(report).standings}
-
-
-THREE = {"a": [80.0, 80.0, 80.0], "b": [81.0, 82.0, 83.0], "c": [80.5, 80.0, 80.6]}
 
 
 def test_a_gain_has_the_interval_and_p_of_the_paired_test(tmp_path: Path) -> None:
@@ -113,15 +51,6 @@ def test_holm_takes_every_pair_with_the_compared_rows_once(tmp_path: Path) -> No
     c_over_a, c_over_b = gains(report, 2)
     assert (c_over_a.over, c_over_b.over) == ("a", "b")
     assert (c_over_a.p_holm, c_over_b.p_holm) == pytest.approx((holm[0, 2], holm[1, 2]))
-
-
-# d and c are near; a and b are each far from all others, with little spread.
-FOUR: dict[str, list[float | None]] = {
-    "a": [60.0, 60.1, 59.9, 60.05],
-    "b": [90.0, 90.1, 89.95, 90.1],
-    "c": [80.0, 80.3, 79.8, 80.1],
-    "d": [80.1, 80.2, 79.7, 80.3],
-}
 
 
 def test_ranks_are_those_that_the_pairs_told_apart_leave(tmp_path: Path) -> None:
@@ -249,79 +178,3 @@ def test_what_it_would_take_is_said_of_the_best_row_and_the_first_compared(tmp_p
     assert "it would take n = 5 to tell b from a" in visible(page(report))
     best = filled(tmp_path, {"a": [90.0, 91.0], "b": [80.0, 82.0]})
     assert fair(best).outlook is None
-
-
-def test_the_same_comparisons_stand_in_every_format(tmp_path: Path) -> None:
-    report = filled(tmp_path, THREE)
-    text, said = visible(page(report)), verdict(fair(report))
-    (gain,) = gains(report, 1)
-    assert gain.interval is not None
-    assert gain.p_holm is not None
-    p, half = p_value(gain.p_holm), f"{gain.interval.half_width:.2f}"
-    low = f"{gain.interval.low:+.2f}".replace("-", "\N{MINUS SIGN}")
-    assert f"+2.00 ± {half} over a" in text
-    assert f"b 82.00 3 1 to 3 +2.00 {low} to +{gain.interval.high:.2f} {p}" in text
-    between = f"{low} to +{gain.interval.high:.2f}"
-    row = f"| **b** | 82.00 | 3 | 1 to 3 | +2.00 | {between} | {p} | \N{EN DASH} |"
-    assert row in re.sub(" +", " ", markdown(report))
-    compact = checked(latex(report))[1]
-    assert compact.head[0] == ["method", "", "", "", "over a", "over b"]
-    assert compact.rows[0][:6] == ["b", "82.00", "3", "1 to 3", f"+2.00 $\\pm$ {half}", p]
-    for shown in (text, markdown(report), latex(report)):
-        assert said in shown
-        assert "comparisons with a and b" in shown
-        assert "neither the test images nor the subset" in shown
-
-
-def test_the_comparisons_have_a_csv_of_their_own(tmp_path: Path) -> None:
-    report = filled(tmp_path, THREE)
-    path = write(report, tmp_path / "out").comparisons
-    assert path == tmp_path / "out" / "methods-comparisons.csv"
-    lines = list(csv.DictReader(io.StringIO(path.read_text())))
-    assert [(line["row"], line["over"]) for line in lines] == [
-        ("b", "a"), ("c", "a"), ("c", "b"), ("a", "b")
-    ]  # fmt: skip
-    (gain,) = gains(report, 1)
-    half = 0.95 / math.sqrt(2 * 0.975 * 0.025) / math.sqrt(3)
-    assert lines[0] == {
-        "exhibit": "methods", "scale": "paper", "overrides": "", "column": "fair / accuracy",
-        "row": "b", "over": "a", "points": "2.00", "n": "3", "low": f"{2 - half:.2f}",
-        "high": f"{2 + half:.2f}", "p": f"{1 - math.sqrt(12 / 14):.4g}",
-        "p_holm": f"{gain.p_holm:.4g}", "ranks": "1 to 3",
-    }  # fmt: skip
-
-
-def test_a_row_that_is_compared_with_none_stands_in_the_csv_with_its_ranks(tmp_path: Path) -> None:
-    report = filled(tmp_path, FOUR, HEAD.replace('["a", "b"]', '["a"]'))
-    lines = list(csv.DictReader(io.StringIO(comparisons_spreadsheet(report) or "")))
-    assert [(line["row"], line["over"], line["points"]) for line in lines if not line["over"]] == [
-        ("a", "", "")
-    ]
-
-
-def test_groups_of_columns_and_quotes_are_marked(tmp_path: Path) -> None:
-    text = page(filled(tmp_path, THREE))
-    body = re.search(r'<table class="exhibit">(.*?)</table>', text, re.DOTALL)
-    assert body is not None
-    spans = r'(?: scope="\w+" colspan="\d" rowspan="\d")?'
-    classes = re.findall(rf'<(th|td){spans}(?: class="([^"]*)")?>', body[1])
-    cells = [name for tag, name in classes if tag == "td"]
-    assert cells == ["elsewhere", "begins", "begins", ""] * 3
-    heads = [name for tag, name in classes if tag == "th" and name]
-    assert heads == ["elsewhere", "begins", "group begins", "elsewhere", "begins", "begins"]
-
-
-def test_without_rows_to_compare_with_nothing_is_added(tmp_path: Path) -> None:
-    report = filled(tmp_path, THREE, HEAD.replace('compare = ["a", "b"]', ""))
-    text = page(report).partition("</style>")[2]
-    for mark in ("begins", "elsewhere", "Compared over", "comparisons", "gain"):
-        assert mark not in text
-    assert "over seeds" not in markdown(report)
-    assert len(checked(latex(report))) == 1
-    assert comparisons_spreadsheet(report) is None
-
-
-def test_small_p_are_bounded_and_not_rounded_to_nothing() -> None:
-    assert [p_value(p) for p in (0.0004, 0.001, 0.0123, 1.0)] == [
-        "< 0.001", "0.001", "0.012", "1.000"
-    ]  # fmt: skip
