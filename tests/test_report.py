@@ -10,7 +10,6 @@ import pytest
 from filled_store import fail, finish, measured, own_spec, requested, sections
 
 from ekd.report import Computed, Measured, Quoted, Timed
-from ekd.report.model import Gain
 from ekd.store import Store
 
 CIFAR_SPEC = """
@@ -213,6 +212,6 @@ def test_rows_are_compared_over_the_seeds_that_both_have_finished(tmp_path: Path
         for run, accuracy in zip(sheet.runs[row, 0], accuracies, strict=False):
             finish(tmp_path, run, accuracy)
     section = sections(tmp_path, str(spec))[0]
-    assert section.gains((0, 0)) == [Gain("two", pytest.approx(1.5), n=2)]
-    assert section.gains((1, 0)) == []
-    assert section.gains((0, 1)) == []
+    (gain,) = section.gains((0, 0))
+    assert (gain.over, gain.points, gain.n) == ("two", pytest.approx(1.5), 2)
+    assert section.gains((1, 0)) == section.gains((0, 1)) == ()

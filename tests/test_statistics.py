@@ -6,8 +6,16 @@ import math
 import random
 
 import pytest
+from scipy import stats
 
-from ekd.report.statistics import Interval, student_interval, wilson_interval
+from ekd.report.statistics import (
+    Interval,
+    holm,
+    paired_p,
+    seeds_needed,
+    student_interval,
+    wilson_interval,
+)
 
 
 def test_two_values_use_the_cauchy_quantile() -> None:
@@ -80,3 +88,50 @@ def test_an_interval_is_not_cut_to_the_range_of_accuracies() -> None:
     assert not found.within(0, 100)
     assert Interval(0.0, 100.0).within(0, 100)
     assert not Interval(-0.1, 50.0).within(0, 100)
+
+
+def test_p_of_three_differences_is_the_closed_form_of_two_degrees_of_freedom() -> None:
+    # Mean 2, s = 1, t = 2 sqrt(3) = 3.4641; with 2 degrees of freedom p = 1 - t / sqrt(t^2 + 2).
+    assert paired_p([1.0, 2.0, 3.0]) == pytest.approx(1 - math.sqrt(12 / 14))
+    assert paired_p([-1.0, -2.0, -3.0]) == pytest.approx(1 - math.sqrt(12 / 14))
+
+
+def test_p_is_what_scipy_finds_for_the_pairs() -> None:
+    draws = random.Random(5)
+    ours = [draws.gauss(90, 1) for _ in range(6)]
+    theirs = [value - draws.gauss(0.5, 0.4) for value in ours]
+    differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+    assert paired_p(differences) == pytest.approx(stats.ttest_rel(ours, theirs).pvalue)
+
+
+def test_differences_without_spread_are_not_tested() -> None:
+    alike = [91.2 - 90.1, 92.2 - 91.1, 70.3 - 69.2]
+    assert len(set(alike)) > 1  # rounding alone
+    for differences in ([], [1.0], [0.0, 0.0], [1.5, 1.5, 1.5], alike):
+        assert paired_p(differences) is None
+
+
+def test_a_mean_of_zero_with_spread_is_no_evidence() -> None:
+    assert paired_p([-1.0, 1.0]) == pytest.approx(1.0)
+
+
+def test_holm_steps_down() -> None:
+    # Sorted .005 .01 .03 .04 times 4 3 2 1 = .02 .03 .06 .04, and none is under the one before.
+    found = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
+    assert found == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
+    assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
+    assert holm({"a": 0.2}) == {"a": 0.2}
+    assert holm({}) == {}
+
+
+@pytest.mark.parametrize(("effect", "n"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])
+def test_the_seeds_it_takes_are_those_of_the_power_tables(effect: float, n: int) -> None:
+    # G*Power, difference between two dependent means, two-sided, 0.05, power 0.8
+    assert seeds_needed(effect, 1.0) == n
+    assert seeds_needed(-3 * effect, 3.0) == n
+
+
+def test_a_small_effect_takes_more_seeds_than_are_looked_for() -> None:
+    assert seeds_needed(0.0, 1.0) is None
+    assert seeds_needed(0.08, 1.0) is None
+    assert seeds_needed(1e6, 1.0) == 2

@@ -25,7 +25,8 @@ def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str 
             data_root: Path, json_: bool) -> None:  # fmt: skip
     """Show what `ekd-run` requested for EXHIBITS (default: all): a page for each, and its table.
 
-    The table is there as CSV, Markdown and LaTeX too, beside the page.
+    The table is there as CSV, Markdown and LaTeX too, beside the page; comparisons of its rows have
+    a CSV of their own.
 
     Exit codes: 0 written, 2 wrong usage or spec, 4 trouble with the store, data or disk.
     """
@@ -40,6 +41,7 @@ def command(exhibits: tuple[str, ...], root: Path, out: Path | None, scale: str 
             "csv": [str(one.csv) for one in written],
             "markdown": [str(one.markdown) for one in written],
             "latex": [str(one.latex) for one in written],
+            "comparisons": [str(one.comparisons) for one in written if one.comparisons],
         }
         click.echo(json.dumps(files, indent=1))
     else:

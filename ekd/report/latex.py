@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ekd import __version__
+from ekd.report.comparison_table import ComparisonTable, comparison_tables, method
 from ekd.report.measured import Measured
 from ekd.report.model import Report, Section
 from ekd.report.tex import escaped
@@ -54,12 +55,35 @@ def _environments(report: Report, section: Section, label: str) -> Iterator[str]
         if number == len(floats) - 1:
             yield from _beneath(report, section)
         yield r"\end{table}"
+    yield from _comparisons(report, section)
+
+
+def _comparisons(report: Report, section: Section) -> Iterator[str]:
+    """Write a float for each column whose rows are tested; the last one says how."""
+    tables = [table for table in comparison_tables(section, compact=True) if table.rows]
+    for table in tables:
+        said = f"{_title(report)}, compared over seeds at scale {section.scale}: {table.heading}."
+        yield from (r"\begin{table}[htbp]", r"\centering", rf"\caption{{{escaped(said)}}}")
+        yield from (r"\scriptsize", r"\setlength{\tabcolsep}{3.5pt}")
+        yield from (FITTED, *_tabular(table), "}", r"\par\medskip")
+        yield from _small([*table.sentences, *(method(section) if table is tables[-1] else ())])
+        yield r"\end{table}"
+
+
+def _untested(section: Section) -> Iterator[str]:
+    for table in comparison_tables(section):
+        if not table.rows:
+            yield f"Compared over seeds, {table.heading}: {' '.join(table.sentences)}"
 
 
 def _beneath(report: Report, section: Section) -> Iterator[str]:
+    assumed = (f"Assumed: {text}" for text in report.assumptions)
+    return _small([*notes(section), *_untested(section), *assumed])
+
+
+def _small(texts: Sequence[str]) -> Iterator[str]:
     yield r"\begin{minipage}{\linewidth}\scriptsize\raggedright"
-    said = [*notes(section), *(f"Assumed: {text}" for text in report.assumptions)]
-    yield from (rf"{escaped(text)}\par" for text in said)
+    yield from (rf"{escaped(text)}\par" for text in texts)
     yield r"\end{minipage}"
 
 
@@ -99,7 +123,7 @@ def parts(section: Section) -> list[tuple[int, ...]]:
     return [tuple(part[i : i + WIDEST]) for part in found for i in range(0, len(part), WIDEST)]
 
 
-def _tabular(table: TextTable) -> Iterator[str]:
+def _tabular(table: TextTable | ComparisonTable) -> Iterator[str]:
     yield rf"\begin{{tabular}}{{l{'r' * len(table.columns)}}}"
     yield r"\toprule"
     yield from _head(table)
@@ -111,7 +135,7 @@ def _tabular(table: TextTable) -> Iterator[str]:
     yield from (r"\bottomrule", r"\end{tabular}%")
 
 
-def _head(table: TextTable) -> Iterator[str]:
+def _head(table: TextTable | ComparisonTable) -> Iterator[str]:
     corner = escaped(table.corner)
     upper, *lower = table.heads
     if not lower:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ekd import __version__
+from ekd.report.comparison_table import comparison_tables, method
 from ekd.report.model import Report, Section
 from ekd.report.text_notes import changed, commands, facts, notes
-from ekd.report.text_table import Line, Text, TextTable, whole
+from ekd.report.text_table import Line, Text, whole
 from ekd.report.wording import one_line
+
+Rows = Sequence[Sequence[Line]]
+"""The lines of each row."""
 
 SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$&!])")
 
@@ -34,21 +38,36 @@ def escaped(text: str) -> str:
 def _section(section: Section) -> Iterator[str]:
     trained, written = commands(section)
     yield _list(facts(section))
-    yield "\n".join(_table(whole(section)))
+    yield "\n".join(_whole(section))
     yield _list(notes(section))
+    yield from _comparisons(section)
     yield escaped(f"Made by ekd {__version__}: {written}. Its runs: {trained}")
+
+
+def _comparisons(section: Section) -> Iterator[str]:
+    for table in comparison_tables(section):
+        yield f"### {escaped(f'Compared over seeds: {table.heading}')}"
+        if table.rows:
+            yield "\n".join(_table(table.corner, table.columns, table.rows))
+        yield _list(table.sentences)
+    if said := method(section):
+        yield _list(said)
 
 
 def _list(texts: Iterable[str]) -> str:
     return "\n".join(f"- {escaped(text)}" for text in texts)
 
 
-def _table(table: TextTable) -> Iterator[str]:
+def _whole(section: Section) -> Iterator[str]:
+    table = whole(section)
+    corner = f"{table.corner}, scale {section.scale}".removeprefix(", ")
+    yield from _table(corner, [", ".join(head.lines) for head in table.headings], table.rows)
+
+
+def _table(corner: str, heads: Sequence[str], rows: Rows) -> Iterator[str]:
     """Write a table whose columns are as wide as their widest text, numbers to the right."""
-    corner = f"{table.corner}, scale {table.section.scale}".removeprefix(", ")
-    head = [corner, *(", ".join(heading.lines) for heading in table.headings)]
-    body = [_cells(line, not number) for row in table.rows for number, line in enumerate(row)]
-    lines = [[escaped(text) for text in head], *body]
+    body = [_cells(line, not number) for row in rows for number, line in enumerate(row)]
+    lines = [[escaped(text) for text in (corner, *heads)], *body]
     widths = [max(3, *map(len, column)) for column in zip(*lines, strict=True)]
     yield _joined(lines[0], widths)
     yield _joined(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])], widths)

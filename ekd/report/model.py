@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from statistics import fmean
+from functools import cached_property
 
 from ekd.plan import Place, Progress, Sheet
+from ekd.report.comparisons import Comparison, Gain, compare
 from ekd.report.measured import Measured
-from ekd.spec.exhibit import Quote
+from ekd.spec.exhibit import Column, Quote
+from ekd.spec.grid import Heading
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,6 @@ Content = Measured | Computed | Timed | Quoted
 
 
 @dataclass(frozen=True)
-class Gain:
-    """By how much a cell is above the row that it is compared with."""
-
-    over: str
-    """The row's label."""
-    points: float
-    n: int
-    """How many seeds it is a mean over."""
-
-
-@dataclass(frozen=True)
 class Section:
     """An exhibit at one scale with one set of overrides, filled in from a store."""
 
@@ -90,26 +81,39 @@ class Section:
         phrases = [line.strip("()") for line in lines if " in place of " in line]
         return tuple(dict.fromkeys((*grid.replaced, *phrases)))
 
-    def gains(self, place: Place) -> list[Gain]:
+    @property
+    def over(self) -> dict[int, str]:
+        """Label the rows that others are compared with, by row, in the order of `compare`."""
+        labels = [" / ".join(head.entry.lines) for head in self.sheet.grid.rows]
+        asked = dict.fromkeys(getattr(self.sheet.grid.exhibit, "compare", ()))
+        return {labels.index(label): label for label in asked if label in labels}
+
+    @cached_property
+    def comparisons(self) -> dict[int, Comparison]:
+        """Compare the rows of each column over seeds, by column, where the exhibit asks for it.
+
+        Its `compare` names the rows that others are compared with; a column of rows that are not
+        alike trained (`compared = false`) is left out.
+        """
+        heads = enumerate(self.sheet.grid.columns if self.over else ())
+        columns = [column for column, head in heads if _compared(head)]
+        found = {column: compare(self._measured(column), self.over) for column in columns}
+        return {j: comparison for j, comparison in found.items() if comparison is not None}
+
+    def gains(self, place: Place) -> tuple[Gain, ...]:
         """Compare a cell with the rows that the exhibit's `compare` names, in the same column.
 
         A gain is the mean, over the seeds that both have finished, of this cell's accuracy minus
-        that row's.
+        that row's, with its interval and its p.
         """
-        found = []
-        for number, head in enumerate(self.sheet.grid.rows):
-            label = " / ".join(head.entry.lines)
-            if number != place[0] and label in getattr(self.sheet.grid.exhibit, "compare", ()):
-                ours, theirs = self._by_seed(place), self._by_seed((number, place[1]))
-                differences = [ours[seed] - theirs[seed] for seed in ours.keys() & theirs.keys()]
-                if differences:
-                    found.append(Gain(label, fmean(differences), len(differences)))
-        return found
+        row, column = place
+        comparison = self.comparisons.get(column)
+        standings = comparison.standings if comparison else ()
+        return next((standing.gains for standing in standings if standing.row == row), ())
 
-    def _by_seed(self, place: Place) -> dict[int, float]:
-        cell = self.cells[place]
-        seeds = cell.seeds if isinstance(cell, Measured) else ()
-        return {seed.run.seed: seed.accuracy for seed in seeds if seed.accuracy is not None}
+    def _measured(self, column: int) -> dict[int, Measured]:
+        found = {row: self.cells[row, column] for row in range(len(self.sheet.grid.rows))}
+        return {row: cell for row, cell in found.items() if isinstance(cell, Measured)}
 
     @property
     def progress(self) -> dict[Progress, int]:
@@ -136,3 +140,7 @@ class Report:
         parts = ("paper", "agrees", "difference", "reproduced")
         there = {part for part in parts for c in cells if getattr(c, part, None) is not None}
         return there | {type(cell).__name__ for cell in filled}
+
+
+def _compared(column: Heading) -> bool:
+    return isinstance(column.entry, Column) and column.entry.compared

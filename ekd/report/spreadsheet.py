@@ -1,26 +1,70 @@
-"""A report as CSV: one line per cell."""
+"""A report as CSV: one line per cell, and one per comparison of two rows."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from ekd.report.comparisons import Gain
 from ekd.report.measured import Measured
 from ekd.report.model import Computed, Content, Quoted, Report, Section, Timed
+from ekd.report.wording import ranks
 
 FIELDS = ("exhibit", "scale", "overrides", "row", "column", "kind", "paper", "mean", "n", "low",
           "high", "seeds", "runs")  # fmt: skip
+COMPARED = ("exhibit", "scale", "overrides", "column", "row", "over", "points", "n", "low", "high",
+            "p", "p_holm", "ranks")  # fmt: skip
 
 
 def spreadsheet(report: Report) -> str:
     """Write every cell of every section; percent, millions and milliseconds with two decimals."""
+    return _written(FIELDS, (line for s in report.sections for line in _lines(report.name, s)))
+
+
+def comparisons_spreadsheet(report: Report) -> str | None:
+    """Write every gain of every compared row, points and ends of intervals with two decimals.
+
+    A row that has none is there for its ranks. None where nothing is compared.
+    """
+    lines = [line for section in report.sections for line in _compared(report.name, section)]
+    return _written(COMPARED, lines) if lines else None
+
+
+def _written(fields: Sequence[str], lines: Iterable[dict[str, str]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, FIELDS, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
     writer.writeheader()
-    for section in report.sections:
-        writer.writerows(_lines(report.name, section))
+    writer.writerows(lines)
     return text.getvalue()
+
+
+def _compared(name: str, section: Section) -> Iterator[dict[str, str]]:
+    grid = section.sheet.grid
+    for column, comparison in section.comparisons.items():
+        for standing in comparison.standings:
+            for gain in standing.gains or (None,):
+                yield {
+                    "exhibit": name,
+                    "scale": section.scale,
+                    "overrides": "; ".join(section.overrides),
+                    "column": " / ".join(grid.columns[column].lines),
+                    "row": " / ".join(grid.rows[standing.row].lines),
+                    "ranks": ranks(standing),
+                    **({} if gain is None else _gain(gain)),
+                }
+
+
+def _gain(gain: Gain) -> dict[str, str]:
+    return {
+        "over": gain.over,
+        "points": _number(gain.points),
+        "n": str(gain.n),
+        "low": _number(gain.interval.low if gain.interval else None),
+        "high": _number(gain.interval.high if gain.interval else None),
+        "p": "" if gain.p is None else f"{gain.p:.4g}",
+        "p_holm": "" if gain.p_holm is None else f"{gain.p_holm:.4g}",
+    }
 
 
 def _lines(name: str, section: Section) -> Iterator[dict[str, str]]:

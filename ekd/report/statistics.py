@@ -1,15 +1,24 @@
-"""Intervals for means over seeds and for one accuracy."""
+"""Intervals for means over seeds and for one accuracy; tests of paired differences."""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from scipy import stats
 
+K = TypeVar("K", bound=Hashable)
+
 CONFIDENCE = 0.95
+POWER = 0.8
+"""How often a difference that is there shall be told, for the seeds that it would take."""
+MOST_SEEDS = 1000
+"""Where the search for that number ends."""
+NO_SPREAD = 1e-9
+"""Differences that are this near to each other, in points, differ by rounding alone."""
 
 
 @dataclass(frozen=True)
@@ -67,3 +76,54 @@ def wilson_interval(hits: int, trials: int, confidence: float = CONFIDENCE) -> I
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * math.sqrt(share * (1 - share) / trials + spread / (4 * trials))
     return Interval(max(0.0, centre - half), min(1.0, centre + half))
+
+
+def paired_p(differences: Sequence[float]) -> float | None:
+    """Give the two-sided p of the paired t-test that the mean of n differences is 0.
+
+    Student, "The probable error of a mean", Biometrika 6 (1908). It takes the differences as normal
+    and independent. None where there is nothing to test against: under two differences, or where
+    all are the same, for a spread of 0 would make any difference certain, and any chance too.
+    """
+    if not spread(differences):
+        return None
+    n = len(differences)
+    t = statistics.fmean(differences) / (spread(differences) / math.sqrt(n))
+    return 2 * float(stats.t.sf(abs(t), n - 1))
+
+
+def spread(values: Sequence[float]) -> float:
+    """Give the standard deviation of the values; 0 where they are fewer than two, or the same."""
+    if len(values) < 2 or max(values) - min(values) < NO_SPREAD:
+        return 0.0
+    return statistics.stdev(values)
+
+
+def holm(tests: Mapping[K, float]) -> dict[K, float]:
+    """Adjust the p of each of m tests: at most 5 % are wrong anywhere among those under 0.05.
+
+    The k-th smallest, from 1, is multiplied by m - k + 1, is at least the adjusted one before it,
+    and at most 1: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics 6 (1979).
+    """
+    adjusted: dict[K, float] = {}
+    highest = 0.0
+    for before, (name, p) in enumerate(sorted(tests.items(), key=lambda item: item[1])):
+        highest = max(highest, min(1.0, (len(tests) - before) * p))
+        adjusted[name] = highest
+    return adjusted
+
+
+def seeds_needed(mean: float, deviation: float) -> int | None:
+    """Give the smallest n at which a paired t-test tells a true mean difference from 0, and its
+    sign, with 80 % power, two-sided at 5 %, by the noncentral t distribution.
+
+    `deviation` > 0 is the standard deviation of the differences. None: it takes over 1000.
+    """
+    numbers = range(2, MOST_SEEDS + 1)
+    return next((n for n in numbers if _power(abs(mean) / deviation, n) >= POWER), None)
+
+
+def _power(effect: float, n: int) -> float:
+    quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    return float(stats.nct.sf(quantile, n - 1, effect * math.sqrt(n)))

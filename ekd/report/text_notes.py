@@ -6,14 +6,15 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
+from ekd.report.comparisons import Gain
 from ekd.report.measured import MARGIN, Measured
 from ekd.report.model import Content, Quoted, Report, Section, Timed
-from ekd.report.wording import one_line
+from ekd.report.wording import PLUS_MINUS, one_line
 from ekd.spec.exhibit import Quote
 from ekd.spec.fields import assignment
 from ekd.spec.places import folder
 
-PLUS_MINUS, AGREES, DIFFERS, TIMED = "\N{PLUS-MINUS SIGN}", "=", "\N{NOT EQUAL TO}", "\N{DAGGER}"
+AGREES, DIFFERS, TIMED = "=", "\N{NOT EQUAL TO}", "\N{DAGGER}"
 LEAKY = "leaky"
 PAPER = "Ensemble Knowledge Distillation, arXiv 1909.08097"
 
@@ -89,9 +90,11 @@ def _sources(section: Section, cells: list[Content]) -> Iterator[str]:
 
 
 def _comparisons(section: Section, shows: set[str]) -> Iterator[str]:
-    if any(section.gains(place) for place in section.cells):
+    gains = [gain for place in section.cells for gain in section.gains(place)]
+    if gains:
+        half = f" {PLUS_MINUS} half its 95 % Student interval" if _has_interval(gains) else ""
         yield (
-            "over: ours minus that row's, in points, the mean over the seeds that both have "
+            f"over: ours minus that row's, in points, the mean over the seeds that both have{half} "
             "(their number, where ours has more)."
         )
     if "paper" in shows:
@@ -102,6 +105,10 @@ def _comparisons(section: Section, shows: set[str]) -> Iterator[str]:
             f"reproduced: the paper's value lies in our interval widened by {MARGIN} points; said "
             "only at scale paper, nothing set by hand, of three seeds or more."
         )
+
+
+def _has_interval(gains: list[Gain]) -> bool:
+    return any(gain.interval for gain in gains)
 
 
 def _warnings(cells: list[Content]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from functools import cached_property
 from ekd.plan import Place, Progress
 from ekd.report.measured import Measured
 from ekd.report.model import Computed, Content, Quoted, Section, Timed
-from ekd.report.text_notes import AGREES, DIFFERS, LEAKY, PLUS_MINUS, TIMED, quotes
-from ekd.report.wording import Head, heads, number, one_line, signed
+from ekd.report.text_notes import AGREES, DIFFERS, LEAKY, TIMED, quotes
+from ekd.report.wording import PLUS_MINUS, Head, gained, heads, number, one_line, signed
 from ekd.spec.exhibit import Quote
 from ekd.spec.grid import Heading
 
@@ -79,7 +79,9 @@ class TextTable:
         if isinstance(content, Measured):
             for gain in self.section.gains(place):
                 fewer = "" if gain.n == content.n else f" ({gain.n})"
-                said[f"over {one_line(gain.over)}"] = Text(signed(gain.points) + fewer)
+                said[f"over {one_line(gain.over)}"] = Text(
+                    "same run" if gain.same else gained(gain) + fewer
+                )
         return said
 
 

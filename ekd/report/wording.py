@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+from ekd.report.comparisons import Gain, Standing
 from ekd.spec.grid import Heading
+
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,25 @@ def signed(value: float) -> str:
 def percent(value: float) -> str:
     """Write a fraction in [0, 1] as a percentage with two decimals."""
     return number(100 * value)
+
+
+def gained(gain: Gain, alone: bool = False) -> str:
+    """Write a gain in points, and unless it is to stand alone, half its interval."""
+    if gain.interval is None or alone:
+        return signed(gain.points)
+    return f"{signed(gain.points)} {PLUS_MINUS} {number(gain.interval.half_width)}"
+
+
+def p_value(p: float) -> str:
+    """Write a p with three decimals, the small ones as smaller than 0.001."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def ranks(standing: Standing) -> str:
+    """Write the ranks that a row can have, the best first."""
+    if standing.best == standing.worst:
+        return str(standing.best)
+    return f"{standing.best} to {standing.worst}"
 
 
 def one_line(text: str) -> str:

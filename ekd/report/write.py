@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ekd.report.latex import latex
 from ekd.report.markdown import markdown
 from ekd.report.model import Report
 from ekd.report.page import page
-from ekd.report.spreadsheet import spreadsheet
+from ekd.report.spreadsheet import comparisons_spreadsheet, spreadsheet
 from ekd.spec import EnvironmentProblem
 from ekd.store import write_atomic
 
@@ -22,10 +22,15 @@ class Written:
     csv: Path
     markdown: Path
     latex: Path
+    comparisons: Path | None = None
+    """Where the comparisons of its rows went; None where nothing is compared."""
 
 
 def write(report: Report, out: Path) -> Written:
-    """Write OUT/<exhibit>.html, .csv, .md and .tex; EnvironmentProblem where that fails."""
+    """Write OUT/<exhibit>.html, .csv, .md and .tex, and where rows are compared -comparisons.csv.
+
+    Raises EnvironmentProblem where that fails.
+    """
     written = Written(*(out / f"{report.name}.{ending}" for ending in ("html", "csv", "md", "tex")))
     contents = {
         written.page: page(report),
@@ -33,6 +38,10 @@ def write(report: Report, out: Path) -> Written:
         written.markdown: markdown(report),
         written.latex: latex(report),
     }
+    compared = comparisons_spreadsheet(report)
+    if compared is not None:
+        written = replace(written, comparisons=out / f"{report.name}-comparisons.csv")
+        contents[out / f"{report.name}-comparisons.csv"] = compared
     try:
         for path, text in contents.items():
             write_atomic(path, text.encode())
