@@ -13,6 +13,7 @@ from functools import cache
 from ekd.methods._contract import (
     FORWARD,
     FORWARD_AND_BACKWARD,
+    FORWARD_AND_INPUT_GRADIENT,
     Batch,
     InEval,
     Method,
@@ -27,6 +28,7 @@ from ekd.spec import SpecError
 __all__ = [
     "FORWARD",
     "FORWARD_AND_BACKWARD",
+    "FORWARD_AND_INPUT_GRADIENT",
     "Batch",
     "InEval",
     "Method",

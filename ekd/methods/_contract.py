@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ekd.models import CompNet, Output, TeachNet
 from ekd.spec import MethodFields, Model, Parent, Run
 
-FORWARD, FORWARD_AND_BACKWARD = 1, 3
-"""Cost of a pass in forward passes; a backward pass counts two."""
+FORWARD, FORWARD_AND_INPUT_GRADIENT, FORWARD_AND_BACKWARD = 1, 2, 3
+"""Cost of a pass in forward passes; a backward pass counts two, the gradients of what goes in and
+of the weights."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +134,12 @@ class Method(MethodFields, ABC):
         """Name the networks that are trained from scratch beside the student, like it."""
         return ()
 
-    def teacher_passes(self) -> int:
-        """Cost of one training image through a teacher, in forward passes."""
+    def student_passes(self, run: Run) -> float:
+        """Cost of one training image through the student, in forward passes."""
+        return FORWARD_AND_BACKWARD
+
+    def teacher_passes(self, run: Run) -> float:
+        """Cost of one training image through each teacher, in forward passes."""
         return FORWARD
 
     def classifies(self) -> bool:

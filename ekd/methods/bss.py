@@ -10,7 +10,15 @@ from pydantic import Field
 from torch import Tensor
 
 from ekd.losses import cross_entropy, soft_cross_entropy
-from ekd.methods import FORWARD, FORWARD_AND_BACKWARD, Batch, Method, Objective, frozen
+from ekd.methods import (
+    FORWARD,
+    FORWARD_AND_BACKWARD,
+    FORWARD_AND_INPUT_GRADIENT,
+    Batch,
+    Method,
+    Objective,
+    frozen,
+)
 from ekd.models import CompNet, Output
 from ekd.spec import Run
 
@@ -65,9 +73,18 @@ class Bss(Method):
         """Exactly one: the boundary is a single network's."""
         return 1
 
-    def teacher_passes(self) -> int:
-        """Each step of the attack is a pass and its backward pass on 64 of the published 256."""
-        return FORWARD + self.attack_steps * FORWARD_AND_BACKWARD // 4
+    def student_passes(self, run: Run) -> float:
+        """Count the attacked images too, at most: `attack_size` of every batch until they end."""
+        return FORWARD_AND_BACKWARD * (1 + self._attacked_part(run))
+
+    def teacher_passes(self, run: Run) -> float:
+        """Count all steps of the attack, and what the teacher says at its end."""
+        attack = self.attack_steps * FORWARD_AND_INPUT_GRADIENT + FORWARD
+        return FORWARD + attack * self._attacked_part(run)
+
+    def _attacked_part(self, run: Run) -> float:
+        """Give the part of all training images that are attacked, at most."""
+        return self.bss_until * min(self.attack_size / run.recipe.batch_size, 1)
 
     def kd_weight(self, progress: float) -> float:
         """Fall linearly from `kd_start` to `kd_end`: 3 (1 - e/E) + 1 as published."""

@@ -98,7 +98,7 @@ class Ekd(Method):
             return run.model_copy(update={"method": self.model_copy(update={"pairing": "aligned"})})
         return run
 
-    def teacher_passes(self) -> int:
+    def teacher_passes(self, run: Run) -> float:
         """Joint teachers are trained, frozen ones only asked."""
         return FORWARD_AND_BACKWARD if self.teacher_update == "joint" else FORWARD
 

@@ -1,7 +1,7 @@
 """The plan: exhibits flattened to unique runs, teachers first, with state and estimate."""
 
 from ekd.plan.derive import completed, derive
-from ekd.plan.estimate import hours, training_macs
+from ekd.plan.estimate import hours, operations, training_macs, whole_operations
 from ekd.plan.plan import (
     Planned,
     Progress,
@@ -32,9 +32,11 @@ __all__ = [
     "hours",
     "lineage",
     "nearest_run",
+    "operations",
     "progress",
     "sheets",
     "stored_runs",
     "training_macs",
+    "whole_operations",
     "without_sharing",
 ]

@@ -1,4 +1,4 @@
-"""How long runs will take: their operations against this machine's measured speed."""
+"""What runs cost: their operations, and how long those take at this machine's measured speed."""
 
 from __future__ import annotations
 
@@ -8,21 +8,43 @@ from typing import cast
 from ekd.cost import network_cost
 from ekd.data import describe
 from ekd.methods import FORWARD_AND_BACKWARD, Method, architecture
+from ekd.plan.plan import lineage
 from ekd.spec import Data, Model, Run
 from ekd.store import Store
 
 
-def training_macs(run: Run, data_root: Path, done_epochs: int = 0) -> float:
-    """Count the multiply-accumulates that a run still needs, evaluations included."""
+def operations(run: Run, data_root: Path) -> float:
+    """Count the multiply-accumulates of a run's own training, without its evaluations.
+
+    A forward pass counts once, a backward pass twice, over all layers, whatever the method counts
+    of both; layers of a method's own and the losses are neglected.
+    """
     found = describe(run.data, data_root)
-    left = max(0, run.epochs - done_epochs)
+    method = cast(Method, run.method)
     student = _macs(run.student, run.data, found.classes)
     teachers = sum(_macs(architecture(t), run.data, found.classes) for t in run.teachers)
-    method = cast(Method, run.method)
     peers = sum(_macs(peer, run.data, found.classes) for peer in method.peers(run))
-    per_image = FORWARD_AND_BACKWARD * (student + peers) + method.teacher_passes() * teachers
-    evaluations = min(run.recipe.evaluations, run.epochs) * left / run.epochs
-    return left * found.train * per_image + evaluations * found.test * student
+    per_image = (
+        method.student_passes(run) * student
+        + method.teacher_passes(run) * teachers
+        + FORWARD_AND_BACKWARD * peers
+    )
+    return run.epochs * found.train * per_image
+
+
+def whole_operations(run: Run, data_root: Path) -> float:
+    """Count `operations` of a run and of everything that it learns from, each run once."""
+    needed = {one.key: one for one in lineage(run)}
+    return sum(operations(one, data_root) for one in needed.values())
+
+
+def training_macs(run: Run, data_root: Path, done_epochs: int = 0) -> float:
+    """Count the multiply-accumulates that a run still needs, evaluations included."""
+    left = max(0, run.epochs - done_epochs) / run.epochs
+    found = describe(run.data, data_root)
+    evaluations = min(run.recipe.evaluations, run.epochs)
+    student = _macs(run.student, run.data, found.classes)
+    return left * (operations(run, data_root) + evaluations * found.test * student)
 
 
 def hours(run: Run, store: Store, data_root: Path, macs_per_second: float) -> float:

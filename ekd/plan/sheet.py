@@ -10,6 +10,7 @@ from ekd.methods import discover
 from ekd.plan.derive import derive
 from ekd.spec import Run, SpecError, nearest
 from ekd.spec.check import line_of
+from ekd.spec.exhibit import OF_TRAINING
 from ekd.spec.fields import Condition, Values, assignment, merged, nested
 from ekd.spec.grid import Cell, Grid, lay_out
 from ekd.spec.load import choose, exhibit_path, load_exhibit, scales
@@ -29,6 +30,8 @@ class Sheet:
     seeds: tuple[int, ...]
     runs: dict[Place, tuple[Run, ...]]
     """The runs of each cell that trains, one per seed."""
+    costed: dict[Place, tuple[Run, ...]]
+    """The same for the cells that show what a training costs; nothing trains them."""
     asked: frozenset[Place]
     """The cells that `--where` leaves."""
 
@@ -102,17 +105,22 @@ def _sheet(
     path: Path, grid: Grid, request: Request, conditions: list[Condition], data_root: Path
 ) -> Sheet:
     seeds = request.seeds or grid.seeds
+
+    def derived(cells: dict[Place, Cell]) -> dict[Place, tuple[Run, ...]]:
+        return {
+            place: tuple(_derived(path, cell, seed, data_root) for seed in seeds)
+            for place, cell in cells.items()
+        }
+
     trained = {place: cell for place, cell in grid.cells.items() if cell.trains}
-    runs = {
-        place: tuple(_derived(path, cell, seed, data_root) for seed in seeds)
-        for place, cell in trained.items()
-    }
+    costed = {place: cell for place, cell in grid.cells.items() if cell.cost in OF_TRAINING}
+    runs = derived(trained)
     asked = frozenset(
         place
         for place, cell in trained.items()
         if all(condition.holds(_all_fields(cell, runs[place][0])) for condition in conditions)
     )
-    return Sheet(grid.name, path, grid, seeds, runs, asked)
+    return Sheet(grid.name, path, grid, seeds, runs, derived(costed), asked)
 
 
 def _all_fields(cell: Cell, run: Run) -> Values:

@@ -10,8 +10,9 @@ from typing import Any
 
 from ekd.plan import Place, Progress, Sheet, flatten, progress, sheets
 from ekd.report.costs import Network, cost_cell, network_of
+from ekd.report.efforts import epoch_cell, row_of_one, training_cell
 from ekd.report.measured import Measured, SeedRun
-from ekd.report.model import Content, Quoted, Report, Section
+from ekd.report.model import Computed, Content, EpochTime, Quoted, Report, Section
 from ekd.report.requested import Wanted, root_option, wanted
 from ekd.spec import EnvironmentProblem, Run, SpecError
 from ekd.spec.exhibit import Curves
@@ -63,6 +64,8 @@ def _section(
         reference = references.get(_labels(sheet, place))
         if cell.quoted:
             cells[place] = Quoted(cell.quote)
+        elif place in sheet.costed:
+            cells[place] = _effort(sheet, place, store, data_root)
         elif cell.cost is not None:
             network = network_of(cell, sheet.label(place), data_root)
             same = reference is not None and reference.subject == network
@@ -72,6 +75,14 @@ def _section(
             cells[place] = _measured(seeds, cell, reference, judged)
     description = scales()[asked.scale].description
     return Section(sheet, description, asked.overrides, _command(asked, store, data_root), cells)
+
+
+def _effort(sheet: Sheet, place: Place, store: Store, data_root: Path) -> Computed | EpochTime:
+    runs = sheet.costed[place]
+    if sheet.grid.cells[place].cost == "epoch":
+        return epoch_cell(runs, store)
+    (one, *_) = sheet.costed[row_of_one(sheet.grid), place[1]]
+    return training_cell(runs[0], one, data_root)
 
 
 def _measured(
@@ -112,7 +123,7 @@ def _references(name: str, data_root: Path) -> dict[Labels, Reference]:
         return {
             _labels(sheet, place): _reference(sheet, place, printed, data_root)
             for place, cell in sheet.grid.cells.items()
-            if not cell.quoted
+            if not cell.quoted and place not in sheet.costed
         }
     except (SpecError, EnvironmentProblem):
         return {}

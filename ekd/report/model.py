@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import fmean
 
 from ekd.plan import Place, Progress, Sheet
 from ekd.report.comparisons import Comparison, Gain, compare
@@ -46,6 +47,21 @@ class Timed:
 
 
 @dataclass(frozen=True)
+class EpochTime:
+    """The seconds of an epoch, measured while finished runs were trained, evaluations left out."""
+
+    seconds: tuple[float, ...]
+    """One value per finished seed."""
+    machines: tuple[str, ...]
+    """On what they were trained, each once."""
+
+    @property
+    def mean(self) -> float | None:
+        """Mean over the finished seeds; None where none is."""
+        return fmean(self.seconds) if self.seconds else None
+
+
+@dataclass(frozen=True)
 class Quoted:
     """A number that another paper printed."""
 
@@ -53,7 +69,7 @@ class Quoted:
     """None where the row quotes nothing."""
 
 
-Content = Measured | Computed | Timed | Quoted
+Content = Measured | Computed | Timed | EpochTime | Quoted
 
 
 @dataclass(frozen=True)
@@ -72,6 +88,11 @@ class Section:
     def scale(self) -> str:
         """Name of the scale."""
         return self.sheet.grid.scale
+
+    @property
+    def unit(self) -> str:
+        """Label of the row whose training's operations are 1."""
+        return str(next(iter(getattr(self.sheet.grid.exhibit, "compare", ())), ""))
 
     @property
     def replaced(self) -> tuple[str, ...]:
@@ -139,7 +160,8 @@ class Report:
         filled = [cell for cell in cells if not isinstance(cell, Quoted) or cell.quote]
         parts = ("paper", "agrees", "difference", "reproduced")
         there = {part for part in parts for c in cells if getattr(c, part, None) is not None}
-        return there | {type(cell).__name__ for cell in filled}
+        costs = {c.cost for section in self.sections for c in section.sheet.grid.cells.values()}
+        return there | {type(c).__name__ for c in filled} | {c for c in costs if c == "training"}
 
 
 def _compared(column: Heading) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ekd.report.comparisons import Gain
 from ekd.report.measured import Measured
-from ekd.report.model import Computed, Content, Quoted, Report, Section, Timed
+from ekd.report.model import Computed, Content, EpochTime, Quoted, Report, Section, Timed
 from ekd.report.wording import ranks
 
 FIELDS = ("exhibit", "scale", "overrides", "row", "column", "kind", "paper", "mean", "n", "low",
@@ -18,7 +18,7 @@ COMPARED = ("exhibit", "scale", "overrides", "column", "row", "over", "points", 
 
 
 def spreadsheet(report: Report) -> str:
-    """Write every cell of every section; percent, millions and milliseconds with two decimals."""
+    """Write every cell of every section, in its column's unit with two decimals."""
     return _written(FIELDS, (line for s in report.sections for line in _lines(report.name, s)))
 
 
@@ -87,6 +87,9 @@ def _values(content: Content) -> dict[str, str]:
         case Timed():
             paper = _number(content.paper)
             return {"kind": "measured", "paper": paper, "mean": _number(content.median)}
+        case EpochTime():
+            n = str(len(content.seconds)) if content.seconds else ""
+            return {"kind": "measured", "mean": _number(content.mean), "n": n}
         case Computed():
             paper = _number(content.paper)
             return {"kind": "computed", "paper": paper, "mean": _number(content.value)}

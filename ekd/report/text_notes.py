@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ekd.report.comparisons import Gain
 from ekd.report.measured import MARGIN, Measured
-from ekd.report.model import Content, Quoted, Report, Section, Timed
+from ekd.report.model import Content, EpochTime, Quoted, Report, Section, Timed
 from ekd.report.wording import PLUS_MINUS, one_line
 from ekd.spec.exhibit import Quote
 from ekd.spec.fields import assignment
@@ -54,7 +54,8 @@ def notes(section: Section) -> list[str]:
     """Explain what the table of a section shows, and no more, a sentence each."""
     cells = list(section.cells.values())
     shows = Report("", "", (), (section,)).shows
-    found = (*_numbers(shows), *_sources(section, cells), *_comparisons(section, shows))
+    efforts = _efforts(section, shows, cells)
+    found = (*_numbers(shows), *efforts, *_sources(section, cells), *_comparisons(section, shows))
     return [one_line(text) for text in (*found, *_warnings(cells))]
 
 
@@ -76,6 +77,22 @@ def _numbers(shows: set[str]) -> Iterator[str]:
         yield (
             "In italics: computed from the network's layers, not measured"
             f"{marks if 'agrees' in shows else ''}."
+        )
+
+
+def _efforts(section: Section, shows: set[str], cells: list[Content]) -> Iterator[str]:
+    if "training" in shows:
+        yield (
+            "Operations of a whole training, teachers and all else that comes before included, are "
+            f"multiples of those of {section.unit}."
+        )
+    times = [cell for cell in cells if isinstance(cell, EpochTime) and cell.seconds]
+    machines = sorted({machine for cell in times for machine in cell.machines})
+    if times:
+        yield (
+            "Seconds of an epoch are means over the finished seeds, measured while they were "
+            f"trained (on {'; '.join(machines)}), whatever else the machine did then; hint runs "
+            "count, evaluations do not."
         )
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ekd.plan import Place, Progress
 from ekd.report.measured import Measured
-from ekd.report.model import Computed, Content, Quoted, Section, Timed
+from ekd.report.model import Computed, Content, EpochTime, Quoted, Section, Timed
 from ekd.report.text_notes import AGREES, DIFFERS, LEAKY, TIMED, quotes
 from ekd.report.wording import PLUS_MINUS, Head, gained, heads, number, one_line, signed
 from ekd.spec.exhibit import Quote
@@ -107,6 +107,8 @@ def _texts(content: Content, sources: Sequence[Quote]) -> Iterator[tuple[str, Te
             yield "", Text(f"{number(content.median)} {TIMED}")
             if content.paper is not None:
                 yield "paper", Text(f"{content.paper:g}")
+        case EpochTime():
+            yield "", Text("missing" if content.mean is None else number(content.mean))
         case Quoted(None):
             yield "", Text("\N{EN DASH}")
         case Quoted(Quote() as quote):

@@ -24,6 +24,8 @@ Seeds = Annotated[
     tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)
 ]
 Cost = Literal["params", "flops", "macs", "latency", "training", "epoch"]
+OF_TRAINING: tuple[Cost, ...] = ("training", "epoch")
+"""Costs of a training; the others are of a network."""
 
 
 class Quote(Frozen):
@@ -185,6 +187,8 @@ class Table(_Grid):
         for label in self.compare:
             if label not in labels:
                 raise ValueError(f"compare: no row has the label {label!r}")
+        if not self.compare and any(column.cost == "training" for column in self.columns):
+            raise ValueError("cost = 'training' is a multiple: name the row that is 1 in compare")
         return self
 
 
