@@ -68,6 +68,8 @@ def test_the_attack_counts_by_the_size_of_the_batch() -> None:
     small = run_of("bss", "recipe.batch_size=32")  # every image is attacked
     expected = 3 * R8 * 1.75 + R26 * (1 + 0.75 * 21)
     assert operations(small, NOWHERE) == pytest.approx(expected * IMAGES * EPOCHS)
+    never = run_of("bss", "method.bss_start=0")
+    assert operations(never, NOWHERE) == (3 * R8 + R26) * IMAGES * EPOCHS
 
 
 def test_what_is_left_counts_evaluations_too() -> None:

@@ -84,7 +84,8 @@ class Bss(Method):
 
     def _attacked_part(self, run: Run) -> float:
         """Give the part of all training images that are attacked, at most."""
-        return self.bss_until * min(self.attack_size / run.recipe.batch_size, 1)
+        attacks = self.bss_until if self.bss_start else 0.0
+        return attacks * min(self.attack_size / run.recipe.batch_size, 1)
 
     def kd_weight(self, progress: float) -> float:
         """Fall linearly from `kd_start` to `kd_end`: 3 (1 - e/E) + 1 as published."""
