@@ -17,14 +17,14 @@ from tiny_objectives import kept, moved
 from torch import Tensor
 
 from ekd.losses import kl_divergence
-from ekd.methods import Method, Objective, frozen, mutual
+from ekd.methods import Method, Objective, architecture, frozen, mutual
 from ekd.methods.mutual import Mutual
 from ekd.models import CompNet, initialise
 from ekd.plan import training_macs
 from ekd.spec import Model, Parent, Run
 from ekd.spec.resolve import FieldError
 from ekd.store import Store
-from ekd.trainer import architecture, build
+from ekd.trainer import build
 
 STUDENT, PEER, LABEL = [1.0, -0.5, 0.25], [2.0, 3.0, -1.0], 2
 S, P = np.array(STUDENT), np.array(PEER)
