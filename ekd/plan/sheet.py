@@ -69,7 +69,10 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
 
 
 def overridden(grid: Grid, text: str, field: str, value: object) -> Grid:
-    """Set a field on every cell that has it; readings on those whose method knows them, if any."""
+    """Set a field on every cell that has it; a named reading only where a method has it, if any.
+
+    Where none has it, all cells get it, and deriving their runs says so.
+    """
     having = [p for p, c in grid.cells.items() if field in fields_of(c.values, discover())]
     if field == "readings.name":
         cells = grid.cells
