@@ -81,6 +81,21 @@ def overridden(grid: Grid, text: str, field: str, value: object) -> Grid:
     return replace(grid, cells=grid.cells | changed)
 
 
+def row_of_one(grid: Grid) -> int:
+    """Give the row whose training counts as 1: the first that the exhibit compares with.
+
+    Raises SpecError where the scale has left that row out.
+    """
+    label = getattr(grid.exhibit, "compare", ("",))[0]  # a table with such a column has one
+    for number, head in enumerate(grid.rows):
+        if " / ".join(head.entry.lines) == label:
+            return number
+    raise SpecError(
+        f"{grid.name}: scale {grid.scale} leaves out the row {label!r}, of which cost = 'training' "
+        "is a multiple: name another one first in compare"
+    )
+
+
 def fields_in(grids: list[Grid]) -> set[str]:
     """Name every field that a cell which trains has."""
     cells = [cell for grid in grids for cell in grid.cells.values() if cell.trains]
@@ -117,6 +132,8 @@ def _sheet(
 
     trained = {place: cell for place, cell in grid.cells.items() if cell.trains}
     costed = {place: cell for place, cell in grid.cells.items() if cell.cost in OF_TRAINING}
+    if any(cell.cost == "training" for cell in costed.values()):
+        row_of_one(grid)  # told now, not in the report, when all has been trained
     runs = derived(trained)
     asked = frozenset(
         place
