@@ -107,6 +107,12 @@ IN_TABLES: list[Wrong] = [
     ),
     (
         "one = [87.5, 89.6]",
+        '[[cells]]\nrow = "one"\ncolumn = ["ekd", "more"]\nset = {}',
+        "line 25: [[cells]] 1",
+        "no column has the label ('ekd', 'more')",
+    ),
+    (
+        "one = [87.5, 89.6]",
         '[[cells]]\nrow = "one"\ncolumn = "ekd"\nset = { method.alpha = -1 }',
         "line 28: [[cells]] 1: method.alpha",
         "not -1",

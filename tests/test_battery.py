@@ -3,84 +3,26 @@
 from __future__ import annotations
 
 import ast
-import copy
-import random
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any
 
+import broken_methods as broken
 import pytest
-import torch
 from tiny_objectives import METHODS
-from torch import Tensor, nn
 
 import ekd.methods
 import ekd.testing
-from ekd.losses import cross_entropy
-from ekd.methods import Batch, Method, Objective, Step, copied, frozen
-from ekd.models import CompNet
-from ekd.spec import Parent, Run
+from ekd.methods import Method
 from ekd.testing import CHECKS
 
 BY_NAME = {check.__name__.removeprefix("check_"): check for check in CHECKS}
 
 
-# A sound method with everything: a teacher, noise, a layer of its own, a run before the main one
-
-
-class SoundObjective(Objective):
-    def __init__(self, fields: Sound, student: CompNet, teachers: Sequence[CompNet]) -> None:
-        super().__init__(student, self.taken(teachers))
-        self.fields = fields
-        self.regressor = nn.Linear(64 * len(student.branches), 64)
-
-    def taken(self, teachers: Sequence[CompNet]) -> list[nn.Module]:
-        return [frozen(teacher) for teacher in teachers]
-
-    def features(self, student: Tensor) -> Tensor:
-        return student
-
-    def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-        student, teacher = self.student(batch.x), self.teachers(batch.x)
-        difference = self.regressor(self.features(student.pooled)) - teacher.pooled
-        kept = torch.rand(difference.shape, generator=batch.generator) < 0.5
-        hint = (difference.square() * kept).mean()
-        ce = cross_entropy(student.logits, batch.y)
-        return student.logits, {"ce_student": (1 - progress) * ce + ce, "hint": hint}
-
-
-class Sound(Method):
-    """A method of this test (arXiv 1909.08097)."""
-
-    numerics: ClassVar[int] = 1
-    readings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"as it is": {"weight": 1.0}}
-
-    stage: Literal["main", "hint"] = "main"
-    """Which of the two runs."""
-    weight: float = 1.0
-    """Does nothing."""
-    sizes: tuple[int, ...] = (1, 2)
-    """Does nothing."""
-
-    coupled: ClassVar[type[SoundObjective]] = SoundObjective
-
-    def objective(self, student: CompNet, teachers: Sequence[CompNet]) -> Objective:
-        return self.coupled(self, student, teachers)
-
-    def teacher_count(self, run: Run) -> int | None:
-        return 1
-
-    def chain(self, run: Run) -> Run:
-        if run.start or self.stage == "hint":
-            return run
-        before = run.model_copy(update={"method": type(self)(stage="hint")})
-        return run.model_copy(update={"start": Parent(run=before)})
-
-
 SOUND: dict[str, Method] = {
-    "its own": Sound(),
+    "its own": broken.Sound(),
     "any number of teachers": METHODS["ekd"].model_validate({"pairing": "all"}),
     "as many frozen teachers as branches": METHODS["ekd"].model_validate({"alpha": 0.0}),
     "no teachers": METHODS["plain"].model_validate({"branches": "independent"}),
@@ -130,260 +72,34 @@ def test_the_lines_that_are_shown_give_a_test_per_check(text: str) -> None:
     test(BY_NAME["it_cites_its_paper"])
 
 
-# Broken ones, each in one place
-
-
-class Silent(Sound):
-    pass
-
-
-class Unexplained(Sound):
-    power: int = 2
-
-
-class LosesItsTuple(Sound):
-    layers: Any = (1, 2)
-    """A tuple becomes a list in JSON."""
-
-
-class WrongReading(Sound):
-    readings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"wrong": {"weight": "much"}}
-
-
-class OtherDefaults(Sound):
-    readings: ClassVar[Mapping[str, Mapping[str, Any]]] = {"first": {"weight": 2.0}}
-
-
-class Unsaid(Sound):
-    teacher_count = Method.teacher_count
-
-
-class AnyNumber(Sound):
-    class Pairs(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            list(zip(self.student.branches, self.teachers.nets, strict=True))
-            return super().terms(batch, progress)
-
-    coupled = Pairs
-
-    def teacher_count(self, run: Run) -> int | None:
-        return None
-
-
-class TwoLines(Sound):
-    def refuses(self, run: Run) -> str | None:
-        return "no:\nnever" if run.student.branches == 3 else None
-
-
-class HookFails(Sound):
-    def refuses(self, run: Run) -> str | None:
-        return None if 1 // (3 - run.student.branches) else "never"
-
-
-class NotFinite(Sound):
-    class OneBranchOnly(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            logits, terms = super().terms(batch, progress)
-            return logits, terms | {"nan": logits.sum() / (len(self.student.branches) - 1)}
-
-    coupled = OneBranchOnly
-
-
-class StartsAnew(Sound):
-    class Objective(SoundObjective):
-        def __init__(self, fields: Sound, student: CompNet, teachers: Sequence[CompNet]) -> None:
-            super().__init__(fields, student, teachers)
-            nn.init.zeros_(student.branches[0].linear.weight)  # type: ignore[arg-type]
-
-    coupled = Objective
-
-
-class KeepsItElsewhere(Sound):
-    class Objective(SoundObjective):
-        def __init__(self, fields: Sound, student: CompNet, teachers: Sequence[CompNet]) -> None:
-            super().__init__(fields, student, teachers)
-            self.kept, self.teachers = self.teachers, type(self.teachers)([])
-
-    coupled = Objective
-
-
-class HiddenTerm(Sound):
-    class Objective(SoundObjective):
-        def forward(self, batch: Batch, progress: float) -> Step:  # type: ignore[misc]
-            step = super().forward(batch, progress)
-            return Step(step.loss * 2, step.logits, step.terms)
-
-    coupled = Objective
-
-
-class TermPerImage(Sound):
-    class Objective(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            logits, terms = super().terms(batch, progress)
-            return logits, terms | {"ce": -logits.log_softmax(1)[:, 0]}
-
-    coupled = Objective
-
-
-class Detached(Sound):
-    class Objective(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            logits, terms = super().terms(batch, progress)
-            return logits, {name: term.detach() for name, term in terms.items()}
-
-    coupled = Objective
-
-
-class GlobalNoise(Sound):
-    class Objective(SoundObjective):
-        def features(self, student: Tensor) -> Tensor:
-            return student + torch.rand(student.shape)
-
-    coupled = Objective
-
-
-class RebuiltTensor(Sound):
-    class Objective(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            logits, terms = super().terms(batch, progress)
-            values = [term.item() for term in terms.values()]
-            return logits, {"all": torch.tensor(values, requires_grad=True).sum()}
-
-    coupled = Objective
-
-
-class OneBranchOf(Sound):
-    class Objective(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            student = self.student(batch.x)
-            ce = cross_entropy(student.branches[0], batch.y)
-            return student.logits, {"ce": ce + 0 * self.regressor.weight.sum()}
-
-    coupled = Objective
-
-
-class IdleBefore(Sound):
-    numerics: ClassVar[int] = 2  # a key of its own for the run before
-
-    class Objective(SoundObjective):
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            logits, terms = super().terms(batch, progress)
-            if self.fields.stage == "main":
-                return logits, terms
-            self.student.eval()  # its BatchNorm statistics stay too
-            hint = self.regressor(self.student(batch.x).pooled.detach()).square().mean()
-            return logits, {"hint": hint}
-
-        def train(self, mode: bool = True) -> Any:
-            super().train(mode)
-            if getattr(self, "fields", None) and self.fields.stage == "hint":
-                self.student.eval()
-            return self
-
-    coupled = Objective
-
-
-class IdleLayer(Sound):
-    class Objective(SoundObjective):
-        def __init__(self, fields: Sound, student: CompNet, teachers: Sequence[CompNet]) -> None:
-            super().__init__(fields, student, teachers)
-            self.adapter = nn.Linear(64, 64)
-
-    coupled = Objective
-
-
-class IdleCopies(Sound):
-    class Objective(SoundObjective):
-        def taken(self, teachers: Sequence[CompNet]) -> list[nn.Module]:
-            return [copied(teacher) for teacher in teachers]
-
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            with torch.no_grad():
-                self.teachers(batch.x)
-            logits = self.student(batch.x).logits
-            return logits, {"ce": cross_entropy(logits, batch.y)}
-
-    coupled = Objective
-
-
-class Drifts(Sound):
-    """No gradient, but BatchNorm statistics of the batch: eval() was forgotten."""
-
-    class Objective(SoundObjective):
-        def taken(self, teachers: Sequence[CompNet]) -> list[nn.Module]:
-            return [copy.deepcopy(teacher).requires_grad_(False) for teacher in teachers]
-
-    coupled = Objective
-
-
-class UsesTheOriginal(Sound):
-    class Objective(SoundObjective):
-        def __init__(self, fields: Sound, student: CompNet, teachers: Sequence[CompNet]) -> None:
-            super().__init__(fields, student, teachers)
-            self.hidden = list(teachers)  # no module sees it, but its statistics drift
-
-        def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
-            self.hidden[0](batch.x)
-            return super().terms(batch, progress)
-
-    coupled = Objective
-
-
-class HoldsTheOriginal(Sound):
-    class Objective(SoundObjective):
-        def taken(self, teachers: Sequence[CompNet]) -> list[nn.Module]:
-            return list(teachers)
-
-    coupled = Objective
-
-
-class OwnDice(Sound):
-    class Objective(SoundObjective):
-        def features(self, student: Tensor) -> Tensor:
-            return student * random.random()
-
-    coupled = Objective
-
-
-class CountsInPython(Sound):
-    class Objective(SoundObjective):
-        steps = 0
-
-        def features(self, student: Tensor) -> Tensor:
-            self.steps += 1  # not in its state
-            return student * (1 + self.steps)
-
-    coupled = Objective
-
-
 REFUSED = "what_cannot_be_trained_is_refused"
 MUTANTS: list[tuple[type[Method], str, str]] = [
-    (Silent, "it_cites_its_paper", "cites no source"),
-    (Unexplained, "every_field_is_explained_and_has_a_default", "power has no docstring"),
-    (LosesItsTuple, "fields_survive_json", "layers is .1, 2., and .1, 2. after JSON"),
-    (WrongReading, "named_readings_are_fields", "the reading wrong: .* valid number"),
-    (OtherDefaults, "named_readings_are_fields", "the first reading, first, is not"),
-    (Unsaid, REFUSED, "teachers = none, but then fails with RuntimeError"),
-    (AnyNumber, REFUSED, "branches = 1, teachers = resnet8, resnet14, but then fails"),
-    (TwoLines, REFUSED, "refuses student.branches = 3, .* without one sentence"),
-    (HookFails, REFUSED, r"branches = 3, .*: refuses\(\) failed with ZeroDivision"),
-    (NotFinite, REFUSED, "takes student.branches = 1, .* its loss is"),
-    (StartsAnew, "the_student_starts_as_under_any_method", "linear.weight"),
-    (KeepsItElsewhere, "every_network_is_named", "names its networks"),
-    (HiddenTerm, "the_loss_is_the_sum_of_its_terms", "its terms sum to"),
-    (TermPerImage, "the_loss_is_the_sum_of_its_terms", "ce is no finite scalar"),
-    (Detached, "the_loss_is_the_sum_of_its_terms", "has no gradient"),
-    (GlobalNoise, "the_global_random_state_is_left_alone", "global stream"),
-    (RebuiltTensor, "the_student_moves", "no gradient reaches student"),
-    (OneBranchOf, "the_student_moves", "no gradient reaches student.branches.1"),
-    (IdleBefore, "the_student_moves", "run before the main one leaves"),
-    (IdleLayer, "layers_of_its_own_move", "adapter.weight and 1 more"),
-    (IdleCopies, "joint_teachers_move", "get no gradient: teachers"),
-    (Drifts, "frozen_teachers_stay_bit_equal", "running_mean moves"),
-    (UsesTheOriginal, "stored_teachers_stay_as_they_are", "teacher 1 itself is changed"),
-    (HoldsTheOriginal, "stored_teachers_stay_as_they_are", "holds a teacher as it came"),
-    (OwnDice, "the_same_seed_gives_the_same_training", "another loss in epoch 1"),
-    (CountsInPython, "a_resumed_training_ends_alike", "stopped and resumed"),
+    (broken.Silent, "it_cites_its_paper", "cites no source"),
+    (broken.Unexplained, "every_field_is_explained_and_has_a_default", "power has no docstring"),
+    (broken.LosesItsTuple, "fields_survive_json", "layers is .1, 2., and .1, 2. after JSON"),
+    (broken.WrongReading, "named_readings_are_fields", "the reading wrong: .* valid number"),
+    (broken.OtherDefaults, "named_readings_are_fields", "the first reading, first, is not"),
+    (broken.Unsaid, REFUSED, "teachers = none, but then fails with RuntimeError"),
+    (broken.AnyNumber, REFUSED, "branches = 1, teachers = resnet8, resnet14, but then fails"),
+    (broken.TwoLines, REFUSED, "refuses student.branches = 3, .* without one sentence"),
+    (broken.HookFails, REFUSED, r"branches = 3, .*: refuses\(\) failed with ZeroDivision"),
+    (broken.NotFinite, REFUSED, "takes student.branches = 1, .* its loss is"),
+    (broken.StartsAnew, "the_student_starts_as_under_any_method", "linear.weight"),
+    (broken.KeepsItElsewhere, "every_network_is_named", "names its networks"),
+    (broken.HiddenTerm, "the_loss_is_the_sum_of_its_terms", "its terms sum to"),
+    (broken.TermPerImage, "the_loss_is_the_sum_of_its_terms", "ce is no finite scalar"),
+    (broken.Detached, "the_loss_is_the_sum_of_its_terms", "has no gradient"),
+    (broken.GlobalNoise, "the_global_random_state_is_left_alone", "global stream"),
+    (broken.RebuiltTensor, "the_student_moves", "no gradient reaches student"),
+    (broken.OneBranchOf, "the_student_moves", "no gradient reaches student.branches.1"),
+    (broken.IdleBefore, "the_student_moves", "run before the main one leaves"),
+    (broken.IdleLayer, "layers_of_its_own_move", "adapter.weight and 1 more"),
+    (broken.IdleCopies, "joint_teachers_move", "get no gradient: teachers"),
+    (broken.Drifts, "frozen_teachers_stay_bit_equal", "running_mean moves"),
+    (broken.UsesTheOriginal, "stored_teachers_stay_as_they_are", "teacher 1 itself is changed"),
+    (broken.HoldsTheOriginal, "stored_teachers_stay_as_they_are", "holds a teacher as it came"),
+    (broken.OwnDice, "the_same_seed_gives_the_same_training", "another loss in epoch 1"),
+    (broken.CountsInPython, "a_resumed_training_ends_alike", "stopped and resumed"),
 ]
 
 
@@ -391,7 +107,7 @@ MUTANTS: list[tuple[type[Method], str, str]] = [
 def test_a_broken_method_is_caught(kind: type[Method], name: str, told: str) -> None:
     with pytest.raises(AssertionError, match=told) as caught:
         BY_NAME[name](kind())
-    assert str(caught.value).startswith("test_battery: ")
+    assert str(caught.value).startswith("broken_methods: ")
     assert "\n" not in str(caught.value)
 
 

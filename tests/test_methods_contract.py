@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_objectives import CLASSES, METHODS, a_batch, a_net, a_run
 
-from ekd.methods import InEval, Method, copied, frozen
+from ekd.methods import FORWARD, FORWARD_AND_BACKWARD, InEval, Method, copied, frozen
 from ekd.models import CompNet
 from ekd.spec import Parent
 from ekd.store import Store
@@ -36,8 +36,11 @@ def test_methods_are_named_after_their_files() -> None:
         assert Path(inspect.getfile(found)).stem == name
 
 
-def test_a_pass_through_a_teacher_costs_something() -> None:
-    assert all(kind().teacher_passes() >= 1 for kind in METHODS.values())
+def test_a_pass_through_a_teacher_costs_something_and_the_student_is_trained() -> None:
+    for kind in METHODS.values():
+        run = a_run(kind())
+        assert kind().teacher_passes(run) >= FORWARD
+        assert kind().student_passes(run) >= FORWARD_AND_BACKWARD
 
 
 def test_a_run_that_starts_from_another_takes_its_weights(monkeypatch: pytest.MonkeyPatch) -> None:

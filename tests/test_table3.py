@@ -90,6 +90,13 @@ def test_a_quote_trains_nothing_and_a_cost_trains_nothing(sheet: Sheet) -> None:
     assert {column for _, column in sheet.runs} == {OWN, FAIR14, FAIR26}
 
 
+def test_a_cost_is_that_of_the_very_runs_beside_it(sheet: Sheet) -> None:
+    for accuracy, *costs in ((FAIR14, TRAINING14, EPOCH14), (FAIR26, TRAINING26, EPOCH26)):
+        for row in range(len(rows(sheet))):
+            trained = sheet.runs[row, accuracy]
+            assert [sheet.costed[row, cost] for cost in costs] == [trained, trained]
+
+
 def test_fair_means_all_but_the_method_is_the_same(sheet: Sheet) -> None:
     for column, arch in ((FAIR14, "resnet14"), (FAIR26, "resnet26")):
         found = runs(sheet, column)

@@ -189,3 +189,13 @@ def test_a_multiple_of_nothing_is_refused(spec: Path, tmp_path: Path) -> None:
     spec.write_text(spec.read_text().replace('compare = ["plain"]\n', ""))
     with pytest.raises(SpecError, match="name the row that is 1 in compare"):
         sheets(asked(spec), tmp_path)
+
+
+def test_a_row_of_one_that_a_scale_leaves_out_is_told_of_before_anything_trains(
+    spec: Path, tmp_path: Path
+) -> None:
+    deeper = '[[rows]]\nlabel = "{0}"\nset = {{ student.arch = "resnet{0}" }}\n'
+    text = spec.read_text().replace('compare = ["plain"]', 'compare = ["38"]')
+    spec.write_text(text + deeper.format(32) + deeper.format(38))
+    with pytest.raises(SpecError, match="scale smoke leaves out the row '38'"):
+        sheets(Request(exhibits=(str(spec),), scale="smoke", seeds=(0,)), tmp_path)

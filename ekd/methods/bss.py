@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from ekd.losses import cross_entropy, soft_cross_entropy
+from ekd.losses import annealed, cross_entropy, soft_cross_entropy
 from ekd.methods import (
     FORWARD,
     FORWARD_AND_BACKWARD,
@@ -89,7 +89,7 @@ class Bss(Method):
 
     def kd_weight(self, progress: float) -> float:
         """Fall linearly from `kd_start` to `kd_end`: 3 (1 - e/E) + 1 as published."""
-        return self.kd_end + (self.kd_start - self.kd_end) * (1 - progress)
+        return annealed(self.kd_start, self.kd_end, progress)
 
     def bss_weight(self, progress: float) -> float:
         """Fall linearly from `bss_start` to 0 at `bss_until`: max(2 (1 - 4/3 e/E), 0)."""

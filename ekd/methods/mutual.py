@@ -20,9 +20,10 @@ class Mutual(Method):
 
     Zhang, Xiang, Hospedales, Lu, arXiv 1706.00384, with two networks: each minimises its own
     CE(y) + KL(p_other || p_own) and takes the other's output as given. Both learn from one forward
-    pass with one optimiser, as in the authors' program; Algorithm 1 of the paper updates the first
-    and asks it again before it updates the second. There is no teacher: those of a row are ignored,
-    and the other network is the field `peer`, kept and scored as teacher-1 of the finished run.
+    pass, as in the authors' program; Algorithm 1 of the paper updates the first and asks it again
+    before it updates the second. One optimiser holds both, which changes nothing: it treats each
+    parameter alone. There is no teacher: those of a row are ignored, and the other network is the
+    field `peer`, kept and scored as teacher-1 of the finished run.
     """
 
     peer: str = "resnet26"

@@ -12,7 +12,7 @@ from ekd.plan.plan import (
     progress,
     without_sharing,
 )
-from ekd.plan.sheet import Place, Sheet, sheets
+from ekd.plan.sheet import Place, Sheet, row_of_one, sheets
 from ekd.plan.why import Difference, Nearest, Resolved, differences, nearest_run, stored_runs
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "nearest_run",
     "operations",
     "progress",
+    "row_of_one",
     "sheets",
     "stored_runs",
     "training_macs",

@@ -16,8 +16,9 @@ from ekd.store import Store
 def operations(run: Run, data_root: Path) -> float:
     """Count the multiply-accumulates of a run's own training, without its evaluations.
 
-    A forward pass counts once, a backward pass twice, over all layers, whatever the method counts
-    of both; layers of a method's own and the losses are neglected.
+    The method says how many passes an image takes through each network. A forward pass counts once,
+    a backward pass twice, each over all layers, also where a hint run trains a part of them; layers
+    of a method's own and the losses are neglected.
     """
     found = describe(run.data, data_root)
     method = cast(Method, run.method)

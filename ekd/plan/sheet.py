@@ -69,13 +69,31 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
 
 
 def overridden(grid: Grid, text: str, field: str, value: object) -> Grid:
-    """Set a field on every cell that has it; readings on those whose method knows them, if any."""
+    """Set a field on every cell that has it; a named reading only where a method has it, if any.
+
+    Where none has it, all cells get it, and deriving their runs says so.
+    """
     having = [p for p, c in grid.cells.items() if field in fields_of(c.values, discover())]
     if field == "readings.name":
         cells = grid.cells
         having = [p for p in having if value in readings_of(cells[p].values, discover())] or having
     changed = {p: grid.cells[p].with_layer(f"-s {text}", nested(field, value)) for p in having}
     return replace(grid, cells=grid.cells | changed)
+
+
+def row_of_one(grid: Grid) -> int:
+    """Give the row whose training counts as 1: the first that the exhibit compares with.
+
+    Raises SpecError where the scale has left that row out.
+    """
+    label = getattr(grid.exhibit, "compare", ("",))[0]  # a table with such a column has one
+    for number, head in enumerate(grid.rows):
+        if " / ".join(head.entry.lines) == label:
+            return number
+    raise SpecError(
+        f"{grid.name}: scale {grid.scale} leaves out the row {label!r}, of which cost = 'training' "
+        "is a multiple: name another one first in compare"
+    )
 
 
 def fields_in(grids: list[Grid]) -> set[str]:
@@ -114,6 +132,8 @@ def _sheet(
 
     trained = {place: cell for place, cell in grid.cells.items() if cell.trains}
     costed = {place: cell for place, cell in grid.cells.items() if cell.cost in OF_TRAINING}
+    if any(cell.cost == "training" for cell in costed.values()):
+        row_of_one(grid)  # told now, not in the report, when all has been trained
     runs = derived(trained)
     asked = frozenset(
         place

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ekd.plan import Place, Progress, Sheet, flatten, progress, sheets
+from ekd.plan import Place, Progress, Sheet, flatten, progress, row_of_one, sheets
 from ekd.report.costs import Network, cost_cell, network_of
-from ekd.report.efforts import epoch_cell, row_of_one, training_cell
+from ekd.report.efforts import epoch_cell, training_cell
 from ekd.report.measured import Measured, SeedRun
 from ekd.report.model import Computed, Content, EpochTime, Quoted, Report, Section
 from ekd.report.requested import Wanted, root_option, wanted

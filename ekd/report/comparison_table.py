@@ -149,15 +149,15 @@ def comparison_tables(section: Section, compact: bool = False) -> list[Compariso
 
 
 def method(section: Section) -> list[str]:
-    """Say how rows were compared, and what the tests take for granted; nothing at one seed."""
+    """Say how rows were compared, and what the tests assume; nothing where nothing is tested."""
     if not any(table.rows for table in comparison_tables(section)):
         return []
     over = " and ".join(map(one_line, section.over.values()))
     return [
         "Paired t-tests over the seeds that both rows have (their number in brackets, where the "
-        "row itself has more) and 95 % Student intervals, for normal differences; p after Holm "
-        f"(1979) over a column's comparisons with {over}; pairs and possible ranks after Holm over "
-        "all pairs of a column, at 5 %.",
+        "row itself has more) and 95 % Student intervals, each for itself, both for normal "
+        f"differences; p after Holm (1979) over a column's comparisons with {over}; pairs and "
+        "possible ranks after Holm over all pairs of a column, at 5 %.",
         "Seeds vary initialisation, data order, augmentation and teachers, and neither the test "
         "images nor the subset that is trained on.",
     ]

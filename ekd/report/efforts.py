@@ -8,26 +8,10 @@ from typing import Any
 
 from ekd.plan import operations, whole_operations
 from ekd.report.model import Computed, EpochTime
-from ekd.spec import Run, SpecError
-from ekd.spec.grid import Grid
+from ekd.spec import Run
 from ekd.store import Store
 
 TERA = 1e12
-
-
-def row_of_one(grid: Grid) -> int:
-    """Give the row whose training counts as 1: the first that the exhibit compares with.
-
-    Raises SpecError where the scale has left that row out.
-    """
-    label = getattr(grid.exhibit, "compare", ("",))[0]  # a table with such a column has one
-    for number, head in enumerate(grid.rows):
-        if " / ".join(head.entry.lines) == label:
-            return number
-    raise SpecError(
-        f"{grid.name}: scale {grid.scale} leaves out the row {label!r}, of which cost = 'training' "
-        "is a multiple: name another one first in compare"
-    )
 
 
 def training_cell(run: Run, one: Run, data_root: Path) -> Computed:

@@ -113,8 +113,8 @@ class Section:
     def comparisons(self) -> dict[int, Comparison]:
         """Compare the rows of each column over seeds, by column, where the exhibit asks for it.
 
-        Its `compare` names the rows that others are compared with; a column of rows that are not
-        alike trained (`compared = false`) is left out.
+        Its `compare` names the rows that others are compared with; columns with `compared = false`
+        are left out.
         """
         heads = enumerate(self.sheet.grid.columns if self.over else ())
         columns = [column for column, head in heads if _compared(head)]
@@ -161,7 +161,7 @@ class Report:
         parts = ("paper", "agrees", "difference", "reproduced")
         there = {part for part in parts for c in cells if getattr(c, part, None) is not None}
         costs = {c.cost for section in self.sections for c in section.sheet.grid.cells.values()}
-        return there | {type(c).__name__ for c in filled} | {c for c in costs if c == "training"}
+        return there | {type(cell).__name__ for cell in filled} | ({"training"} & costs)
 
 
 def _compared(column: Heading) -> bool:

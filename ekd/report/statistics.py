@@ -14,7 +14,7 @@ K = TypeVar("K", bound=Hashable)
 
 CONFIDENCE = 0.95
 POWER = 0.8
-"""How often a difference that is there shall be told, for the seeds that it would take."""
+"""How often a true difference is to be told; the number of seeds that it takes depends on it."""
 MOST_SEEDS = 1000
 """Where the search for that number ends."""
 NO_SPREAD = 1e-9
@@ -100,7 +100,7 @@ def spread(values: Sequence[float]) -> float:
 
 
 def holm(tests: Mapping[K, float]) -> dict[K, float]:
-    """Adjust the p of each of m tests: at most 5 % are wrong anywhere among those under 0.05.
+    """Adjust the p of each of m tests: the chance that even one under 0.05 is wrong is at most 5 %.
 
     The k-th smallest, from 1, is multiplied by m - k + 1, is at least the adjusted one before it,
     and at most 1: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian

@@ -76,7 +76,7 @@ class Column(Entry):
     quoted: bool = False
     """Show the rows' quotes."""
     compared: bool = True
-    """Compare its rows with those that `compare` names; false where they are not alike trained."""
+    """Compare its rows over seeds; false where their trainings are not to be compared."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -11,8 +11,8 @@ With pytest:
         check(discover()["my_method"]())
 
 Each check takes a method with its fields and raises AssertionError, with one sentence, where a
-promise is broken. Networks of 8 x 8 images are trained for it, in a temporary folder and in
-seconds; nothing here needs pytest, a network or a GPU.
+promise is broken. Small networks are trained for it on images of 8 x 8, in a temporary folder and
+in seconds; nothing here needs pytest, the internet or a GPU.
 """
 
 from ekd.testing.fields import (
