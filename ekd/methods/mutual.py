@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
-from pydantic import field_validator
 from torch import Tensor
 
 from ekd.losses import cross_entropy, kl_divergence
 from ekd.methods import Batch, Method, Objective, copied
 from ekd.models import CompNet
-from ekd.spec import Model, Run, depth_of
+from ekd.spec import Architecture, Model, Run
 
 
 @final
@@ -26,15 +25,9 @@ class Mutual(Method):
     field `peer`, kept and scored as teacher-1 of the finished run.
     """
 
-    peer: str = "resnet26"
+    peer: Architecture = "resnet26"
     """Architecture of the peer, which is trained from scratch beside the student, with its recipe.
     The comparison that Table 3 of arXiv 1909.08097 quotes does not say which it had."""
-
-    @field_validator("peer")
-    @classmethod
-    def _known_depth(cls, peer: str) -> str:
-        depth_of(peer)
-        return peer
 
     def objective(self, student: CompNet, teachers: Sequence[CompNet]) -> Objective:
         """Couple the student with its peer, the only one of `teachers`."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, final
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ekd.losses import Reduction
 from ekd.methods import Method, Objective, architecture
 from ekd.methods.hinton import Hinton, HintonObjective
 from ekd.models import CompNet
-from ekd.spec import Model, Parent, Run, depth_of
+from ekd.spec import Architecture, Model, Parent, Run, depth_of
 
 
 @final
@@ -32,7 +32,7 @@ class Takd(Method):
     """paper: the KL of Eq. 2. code: what the authors' program computes, with which their values of
     lambda and T were found."""
 
-    assistant: str = "resnet14"
+    assistant: Architecture = "resnet14"
     """Architecture of the assistant; the authors' program is run with ResNet14 for CIFAR-10 and
     with ResNet20 for CIFAR-100. It is deeper than the student and not deeper than the teacher."""
     assistant_weight: float = Field(0.5, ge=0, le=1)
@@ -46,12 +46,6 @@ class Takd(Method):
     reduction: Reduction = "batchmean"
     """batchmean: summed over classes, the mean over the batch. mean: divided by the number of
     classes as well, so that lambda counts a tenth or a hundredth."""
-
-    @field_validator("assistant")
-    @classmethod
-    def _known_depth(cls, assistant: str) -> str:
-        depth_of(assistant)
-        return assistant
 
     def objective(self, student: CompNet, teachers: Sequence[CompNet]) -> Objective:
         """Couple the student with its frozen assistant."""

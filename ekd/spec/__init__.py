@@ -4,6 +4,7 @@ from ekd.spec.errors import EkdError, EnvironmentProblem, SpecError, nearest
 from ekd.spec.values import (
     KNOWN,
     NUMERICS,
+    Architecture,
     Data,
     Frozen,
     Known,
@@ -18,6 +19,7 @@ from ekd.spec.values import (
 __all__ = [
     "KNOWN",
     "NUMERICS",
+    "Architecture",
     "Data",
     "EkdError",
     "EnvironmentProblem",

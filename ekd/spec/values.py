@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SerializeAsAny,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from ekd.spec.errors import nearest
 
@@ -86,6 +79,15 @@ def depth_of(arch: str) -> int:
     return depth
 
 
+def _known(arch: str) -> str:
+    depth_of(arch)
+    return arch
+
+
+Architecture = Annotated[str, AfterValidator(_known)]
+"""The name of a network that `depth_of` takes."""
+
+
 class Data(Frozen):
     """The images that a run sees."""
 
@@ -136,19 +138,13 @@ class Data(Frozen):
 class Model(Frozen):
     """A network of one or more parallel branches (CompNet, Sec. 3.1)."""
 
-    arch: str = "resnet8"
+    arch: Architecture = "resnet8"
     """Architecture of every branch, a CIFAR ResNet of depth 6n+2; Sec. 4.1 takes ResNet8."""
     branches: int = Field(1, ge=1, le=64)
     """Ensemble size (ES)."""
     combine: Literal["sum", "mean", "probability"] = "sum"
     """How branches make one output, teachers alike: the sum of logits (Eq. 2 and 3), their mean,
     or the mean of the probabilities (a deep ensemble)."""
-
-    @field_validator("arch")
-    @classmethod
-    def _known_depth(cls, arch: str) -> str:
-        depth_of(arch)
-        return arch
 
 
 class Recipe(Frozen):
