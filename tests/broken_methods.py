@@ -229,6 +229,11 @@ class IdleLayer(Sound):
     coupled = Objective
 
 
+class Boasts(Sound):
+    def trains_teachers(self) -> bool:
+        return True
+
+
 class IdleCopies(Sound):
     class Objective(SoundObjective):
         def taken(self, teachers: Sequence[CompNet]) -> list[nn.Module]:

@@ -95,6 +95,7 @@ MUTANTS: list[tuple[type[Method], str, str]] = [
     (broken.IdleBefore, "the_student_moves", "run before the main one leaves"),
     (broken.IdleLayer, "layers_of_its_own_move", "adapter.weight and 1 more"),
     (broken.IdleCopies, "joint_teachers_move", "get no gradient: teachers"),
+    (broken.Boasts, "joint_teachers_move", "it does not train its teachers"),
     (broken.Drifts, "frozen_teachers_stay_bit_equal", "running_mean moves"),
     (broken.UsesTheOriginal, "stored_teachers_stay_as_they_are", "teacher 1 itself is changed"),
     (broken.HoldsTheOriginal, "stored_teachers_stay_as_they_are", "holds a teacher as it came"),

@@ -9,7 +9,7 @@ import tiny
 import torch
 from planned import NOWHERE, PAIR, TAUGHT, asked, derived
 
-from ekd.methods import architecture
+from ekd.methods import architecture, discover
 from ekd.plan import completed, flatten, lineage, sheets
 from ekd.spec import SpecError
 from ekd.spec.resolve import FieldError
@@ -53,12 +53,16 @@ def test_an_assistant_learns_from_the_improved_teacher() -> None:
     assert architecture(teacher).arch == "resnet20"
 
 
-@pytest.mark.parametrize("name", ["plain", "fsp", "mutual", "takd"])
-def test_a_method_that_keeps_other_networks_is_refused(name: str) -> None:
-    with pytest.raises(FieldError, match=f"{name} does not keep resnet20") as error:
-        derived("data.name=cifar10", "method.name=hinton", "teachers=resnet20",
-                f"teachers_from.name={name}")  # fmt: skip
+@pytest.mark.parametrize("name", sorted(set(discover()) - {"ekd"}))
+def test_a_method_that_trains_no_teacher_improves_none(name: str) -> None:
+    with pytest.raises(FieldError, match=f"{name} leaves its teachers as they are") as error:
+        derived(*HINTON, f"teachers_from.name={name}")
     assert error.value.path == "teachers_from.name"
+
+
+def test_neither_does_one_whose_fields_keep_them_frozen() -> None:
+    with pytest.raises(FieldError, match="ekd leaves its teachers as they are"):
+        derived(*FROM_EKD, "teachers_from.teacher_update=frozen")
 
 
 def test_wrong_fields_are_told_with_their_place() -> None:

@@ -134,6 +134,10 @@ class Method(MethodFields, ABC):
         """Name the networks that are trained from scratch beside the student, like it."""
         return ()
 
+    def trains_teachers(self) -> bool:
+        """Say whether the teachers of a finished run are others than those it was given."""
+        return False
+
     def student_passes(self, run: Run) -> float:
         """Cost of one training image through the student, in forward passes."""
         return FORWARD_AND_BACKWARD

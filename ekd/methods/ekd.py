@@ -98,6 +98,10 @@ class Ekd(Method):
             return run.model_copy(update={"method": self.model_copy(update={"pairing": "aligned"})})
         return run
 
+    def trains_teachers(self) -> bool:
+        """Joint teachers are trained along."""
+        return self.teacher_update == "joint"
+
     def teacher_passes(self, run: Run) -> float:
         """Joint teachers are trained, frozen ones only asked."""
         return FORWARD_AND_BACKWARD if self.teacher_update == "joint" else FORWARD

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from ekd import data
-from ekd.methods import Method, architecture, discover
+from ekd.methods import Method, discover
 from ekd.plan.settle import settled
 from ekd.spec import Data, EnvironmentProblem, MethodFields, Model, Parent, Run, SpecError
 from ekd.spec.fields import Values
@@ -98,10 +98,10 @@ def _with_teachers(run: Run, archs: tuple[str, ...]) -> Run:
 def _improved(run: Run, archs: tuple[str, ...], improver: MethodFields) -> tuple[Parent, ...]:
     """Train the teachers first in a run of the same student with another method."""
     name = improver.name()
-    donor = completed(run.model_copy(update={"method": improver, "teachers": ()}), archs)
-    if [architecture(teacher).arch for teacher in donor.teachers] != list(archs):
-        told = f"{name} does not keep {', '.join(archs)}: name a method that trains its teachers"
+    if not cast(Method, improver).trains_teachers():
+        told = f"{name} leaves its teachers as they are: name a method that trains them"
         raise FieldError("teachers_from.name", told)
+    donor = completed(run.model_copy(update={"method": improver, "teachers": ()}), archs)
     return tuple(Parent(run=donor, net=f"teacher-{n}") for n in range(1, 1 + len(archs)))
 
 

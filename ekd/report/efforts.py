@@ -27,7 +27,10 @@ def training_cell(run: Run, one: Run, data_root: Path) -> Computed:
 
 
 def epoch_cell(runs: tuple[Run, ...], store: Store) -> EpochTime:
-    """Average the seconds per epoch of finished runs, hint runs included."""
+    """Average the seconds per epoch of finished runs, hint runs included.
+
+    A clock on the CPU: on another device an epoch's last steps may still be under way when it ends.
+    """
     done = [run for run in runs if store.folder(run).status() == "done"]
     seconds = tuple(_seconds_per_epoch(run, store) for run in done)
     machines = {_machine(session) for run in done for session in store.folder(run).provenance()}

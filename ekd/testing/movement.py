@@ -34,10 +34,15 @@ def check_layers_of_its_own_move(method: Method) -> None:
 
 
 def check_joint_teachers_move(method: Method) -> None:
-    """Demand that copies of teachers that are trained do move."""
-    still = typical_training(method).unmoved("teachers.")
+    """Demand that copies of teachers that are trained do move, and that the method says so."""
+    training = typical_training(method)
+    still = training.unmoved("teachers.")
     told = f"teachers that are to be trained get no gradient: {_listed(still)}; or say frozen(net)"
     demand(not still, method, told)
+    nets = [net for _, net in training.objective.nets()][1 : 1 + len(training.run.teachers)]
+    trained = any(p.requires_grad for net in nets for p in net.parameters())
+    told = f"it {'trains' if trained else 'does not train'} its teachers: trains_teachers() is"
+    demand(method.trains_teachers() == trained, method, f"{told} {trained}")
 
 
 def check_frozen_teachers_stay_bit_equal(method: Method) -> None:
