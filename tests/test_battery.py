@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import broken_methods as broken
+import broken_terms as terms
 import pytest
+import torch
 from tiny_objectives import METHODS
 
 import ekd.methods
@@ -89,6 +91,10 @@ MUTANTS: list[tuple[type[Method], str, str]] = [
     (broken.HiddenTerm, "the_loss_is_the_sum_of_its_terms", "its terms sum to"),
     (broken.TermPerImage, "the_loss_is_the_sum_of_its_terms", "ce is no finite scalar"),
     (broken.Detached, "the_loss_is_the_sum_of_its_terms", "has no gradient"),
+    (terms.NoNumber, "the_loss_is_the_sum_of_its_terms", "margin is no finite scalar"),
+    (terms.IdleTerm, "the_loss_is_the_sum_of_its_terms", "hint has no gradient"),
+    (terms.TeachersLogits, "the_loss_is_the_sum_of_its_terms", "give the student's"),
+    (terms.StudentInEval, "the_student_moves", "in eval mode, student.* stays"),
     (broken.GlobalNoise, "the_global_random_state_is_left_alone", "global stream"),
     (broken.RebuiltTensor, "the_student_moves", "no gradient reaches student"),
     (broken.OneBranchOf, "the_student_moves", "no gradient reaches student.branches.1"),
@@ -110,6 +116,13 @@ def test_a_broken_method_is_caught(kind: type[Method], name: str, told: str) -> 
         BY_NAME[name](kind())
     assert str(caught.value).startswith("broken_methods: ")
     assert "\n" not in str(caught.value)
+
+
+def test_a_method_that_seeds_the_global_stream_is_caught_after_other_checks() -> None:
+    with torch.random.fork_rng(devices=[]):
+        BY_NAME["the_loss_is_the_sum_of_its_terms"](terms.SeedsItself())
+        with pytest.raises(AssertionError, match="global stream"):
+            BY_NAME["the_global_random_state_is_left_alone"](terms.SeedsItself())
 
 
 def test_each_check_has_caught_a_broken_method() -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import torch
+
 from ekd.methods import Method
 from ekd.models import CompNet, initialise
-from ekd.testing.training import changed, kept, starting, typical_training
+from ekd.testing.training import Training, changed, kept, starting, typical_training
 from ekd.testing.trial import CLASSES, demand
 
 
 def check_the_student_moves(method: Method) -> None:
-    """Demand that each parameter of the student is trained, and that a run before it trains too."""
+    """Demand that each parameter and BatchNorm statistic of the student moves.
+
+    So does the student of a run before the main one.
+    """
     training = typical_training(method)
     still = training.unmoved("student.")
     demand(not still, method, f"no gradient reaches {_listed(still)}")
     frozen = [n for n, p in training.objective.student.named_parameters() if not p.requires_grad]
     demand(not frozen, method, f"its student is not trained: {_listed(frozen)}")
+    still = _unmoved_statistics(training)
+    told = f"its student is in eval mode, {_listed(still)} stays: leave it in train mode"
+    demand(not still, method, told)
     run = training.run
     if run.start is not None:
         fresh = CompNet(run.student.arch, run.student.branches, CLASSES)
@@ -62,6 +70,16 @@ def check_stored_teachers_stay_as_they_are(method: Method) -> None:
         moved = changed(before, kept(teacher))
         told = f"teacher {number} itself is changed ({moved}): take frozen(net) or copied(net)"
         demand(not moved, method, told)
+
+
+def _unmoved_statistics(training: Training) -> list[str]:
+    return [
+        name
+        for name, buffer in training.objective.named_buffers()
+        if name.startswith("student.")
+        and name.endswith("running_mean")
+        and torch.equal(buffer, training.before[name])
+    ]
 
 
 def _listed(names: list[str]) -> str:
