@@ -1,4 +1,4 @@
-"""Methods whose terms, logits or statistics train nothing, and one that seeds what is not its own."""
+"""Methods whose terms, logits or statistics train nothing; one seeds what is not its own."""
 
 from __future__ import annotations
 

@@ -103,3 +103,8 @@ def test_the_student_really_gets_the_improved_weights(tiny_npz: Path, tmp_path: 
     first = "branches.0.linear.weight"
     assert not torch.equal(given.state_dict()[first], before.state_dict()[first])
     assert tiny.trained(improved, store).status() == "done"
+
+
+def test_fields_of_a_method_that_is_not_named_are_refused() -> None:
+    with pytest.raises(FieldError, match="whose teachers"):
+        derived(*HINTON, "teachers_from.gamma=0.3")

@@ -48,7 +48,7 @@ class Bss(Method):
     candidates: Candidates = "both"
     """Which images may be attacked: those that both networks classify correctly, or all that the
     teacher does, as in the authors' script."""
-    temperature: float = Field(3.0, gt=0, le=1000)
+    temperature: float = Field(3.0, ge=0.1, le=100)
     """T, which softens both sides; no factor T^2 makes up for it."""
     kd_start: float = Field(4.0, ge=0, le=100)
     """Weight of the distillation on the training images at the start."""

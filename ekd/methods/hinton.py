@@ -43,8 +43,9 @@ class Hinton(Method):
         "takd": {"weight": 0.2, "temperature": 2.0, "reduction": "mean"},
     }
     """repdistiller: as the defaults say. heo: CE + r H(p_t^3, p_s^3) with r from 4 to 1, the
-    comparison of arXiv 1805.05532. takd: the program of arXiv 1902.03393, with its authors' values
-    for ResNet8 without an assistant on CIFAR-100."""
+    comparison of arXiv 1805.05532, where r falls once per epoch, here with every step. takd: the
+    program of arXiv 1902.03393, with its authors' values for ResNet8 without an assistant on
+    CIFAR-100."""
 
     weight: float = Field(0.9, ge=0, le=100)
     """w, the weight of the softened outputs (attention transfer, RepDistiller: 0.9)."""

@@ -84,7 +84,10 @@ def teachers_of(values: Values) -> tuple[str, ...]:
 
 def improver_of(values: Values, methods: Methods) -> MethodFields | None:
     """Read the method whose run hands its teachers on as it leaves them; None where none does."""
-    return _method(values, "teachers_from", methods) if values.get("teachers_from") else None
+    given = _table(values, "teachers_from")
+    if given and "name" not in given:
+        raise FieldError("teachers_from", "whose teachers? Say teachers_from.name = METHOD as well")
+    return _method(values, "teachers_from", methods) if given else None
 
 
 def readings_of(values: Values, methods: Methods) -> set[str]:
