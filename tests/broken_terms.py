@@ -10,10 +10,13 @@ from ekd.methods import Batch
 
 
 class NoNumber(Sound):
+    """A term is no tensor; the run before has none such."""
+
     class Objective(SoundObjective):
         def terms(self, batch: Batch, progress: float) -> tuple[Tensor, dict[str, Tensor]]:
             logits, terms = super().terms(batch, progress)
-            return logits, terms | {"margin": 0.0}  # type: ignore[dict-item]
+            more = {"margin": 0.0} if self.fields.stage == "main" else {}
+            return logits, terms | more  # type: ignore[operator]
 
     coupled = Objective
 
