@@ -52,7 +52,7 @@ def request_of(
     return Request(
         exhibits=tuple(_absolute(name) if name.endswith(".toml") else name for name in exhibits),
         scale=options.scale,
-        overrides=tuple(_with_absolute_path(text) for text in options.overrides),
+        overrides=tuple(absolute_override(text) for text in options.overrides),
         seeds=seeds,
         where=options.where,
     )
@@ -116,6 +116,7 @@ def _absolute(name: str) -> str:
     return str(Path(name).resolve())
 
 
-def _with_absolute_path(text: str) -> str:
+def absolute_override(text: str) -> str:
+    """Make an override of data.path mean the same from any folder."""
     field, value = assignment(text)
     return f"{field}={_absolute(str(value))}" if field == "data.path" else text
