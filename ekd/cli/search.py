@@ -84,9 +84,7 @@ def run_search(options: Options, places: Places) -> bool:
 
 
 def _study(asked: Asked, places: Places, lines: Lines) -> Study:
-    study = create_study(
-        places.root, asked.study, places.storage, asked.attributes, lines.say
-    )
+    study = create_study(places.root, asked.study, places.storage, asked.attributes, lines.say)
     left = f", {asked.refused} points of the grid are refused" if asked.refused else ""
     lines.say(
         f"{asked.study}: {asked.trials} trials, sampler {asked.sampler}, pruner "

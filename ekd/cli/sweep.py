@@ -88,9 +88,9 @@ def main() -> None:
 
     chosen = command
     if sys.argv[1:2] == ["show"]:
-        from ekd.cli import sweep_show
+        import importlib
 
-        chosen = sweep_show.command
+        chosen = importlib.import_module("ekd.cli.sweep_show").command
         sys.argv = [f"{sys.argv[0]} show", *sys.argv[2:]]
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) != signal.SIG_IGN:  # as under nohup

@@ -99,9 +99,7 @@ class Claims:
             self.study.enqueue_trial(self.asked.points[turn - len(first)])
 
     def _ask(self, turn: int) -> Any:
-        self.study.sampler = make_sampler(
-            self.asked.sampler, self.asked.attributes["seed"], turn
-        )
+        self.study.sampler = make_sampler(self.asked.sampler, self.asked.attributes["seed"], turn)
         trial = self.study.ask()
         trial.set_user_attr("owner", owner_of(os.getpid()))
         if TURN not in trial.user_attrs:
@@ -157,9 +155,7 @@ class Claims:
             return
         if params and not self._is_queued(trial.number):
             kept = {name: trial.user_attrs[name] for name in KEPT if name in trial.user_attrs}
-            self.study.enqueue_trial(
-                params, {**kept, "retry_of": trial.number, "deaths": deaths}
-            )
+            self.study.enqueue_trial(params, {**kept, "retry_of": trial.number, "deaths": deaths})
         self.study._storage.set_trial_user_attr(trial._trial_id, REAPED, True)
         again = ": its point is queued again" if params else ""
         self._fail(trial.number, reason + again)

@@ -38,9 +38,7 @@ class Conclusion:
         return all(None not in entry["values"] for entry in self.again)
 
 
-def conclude(
-    study: Study, asked: Asked, store: Store, data_root: Path, train: Train
-) -> Conclusion:
+def conclude(study: Study, asked: Asked, store: Store, data_root: Path, train: Train) -> Conclusion:
     """Train the best trials over fresh seeds, choose one by its mean, and read its test accuracy.
 
     All of it is ordinary runs of the store; what comes out is kept in the study. A sweep that

@@ -86,7 +86,7 @@ def _pruner(rungs: list[Any]) -> Any:
         def prune(self, study: Any, trial: Any) -> bool:
             own = bracket(study.study_name, trial.user_attrs, len(rungs))
             view = _View(study, own, len(rungs))
-            return bool(rungs[own].prune(view, trial))  # type: ignore[arg-type]
+            return bool(rungs[own].prune(view, trial))
 
     return Brackets()
 

@@ -1,4 +1,4 @@
-"""One worker of a search: it takes trials, trains each as an ordinary run, and tells how it went."""
+"""One worker of a search: it takes trials, trains each as a run, and tells how it went."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ def accuracy(folder: RunFolder) -> float:
 
 def seconds(folder: RunFolder) -> float:
     """Give the seconds that a run was trained for."""
-    return round(sum(line["seconds"] for line in folder.history()), 3)
+    return round(sum(float(line["seconds"]) for line in folder.history()), 3)
 
 
 def best_trials(trials: list[Any]) -> list[Any]:
@@ -233,7 +233,9 @@ def best_trials(trials: list[Any]) -> list[Any]:
 
 def described(params: Mapping[str, Any]) -> str:
     """Write a point on one line."""
-    return ", ".join(f"{field.partition('.')[2]} {_short(value)}" for field, value in params.items())
+    return ", ".join(
+        f"{field.partition('.')[2]} {_short(value)}" for field, value in params.items()
+    )
 
 
 def _short(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,9 @@ def model_of(field: str, values: Values) -> type[Frozen] | None:
     """Give the model that a field belongs to."""
     section = field.partition(".")[0]
     if section in ("method", "teachers_from"):
-        name = values.get(section, {}).get("name", "plain")
-        return discover().get(name)
-    return {"student": Model, "data": Data, "recipe": Recipe}.get(section)
+        return discover().get(values.get(section, {}).get("name", "plain"))
+    models: dict[str, type[Frozen]] = {"student": Model, "data": Data, "recipe": Recipe}
+    return models.get(section)
 
 
 def bounds_of(model: type[Frozen], field: str) -> Bounds | None:
@@ -109,13 +109,13 @@ def _within(bounds: Bounds) -> Dimension:
 
 
 def check_effects(
-    study: Attributes, space: dict[str, Dimension], starts: list[Params], data_root: Path
+    study: Attributes, space: dict[str, Dimension], starts: Sequence[Params], data_root: Path
 ) -> dict[str, str]:
     """Name the fields that cannot matter, with the reason: no two values give two trainings.
 
     Raises FieldError, with its place, where no point at all can be trained.
     """
-    bases = [*starts, *_samples(space)]
+    bases: list[Params] = [*starts, *_samples(space)]
     errors = [_run_or_error(study, base, data_root)[1] for base in bases]
     if all(errors):
         cell = point_cell(study, bases[0])
@@ -128,14 +128,13 @@ def check_effects(
 
 
 def _idle(
-    study: Attributes, field: str, dimension: Dimension, bases: list[Params], data_root: Path
+    study: Attributes, field: str, dimension: Dimension, bases: Sequence[Params], data_root: Path
 ) -> str:
     """Say why a field cannot matter; "" where it does."""
     reason = "all its values are the same training"
     for base in bases:
         found = [
-            _run_or_error(study, {**base, field: value}, data_root)
-            for value in _ends(dimension)
+            _run_or_error(study, {**base, field: value}, data_root) for value in _ends(dimension)
         ]
         if len({key for key, error in found if not error}) > 1:
             return ""
@@ -170,9 +169,7 @@ def _samples(space: dict[str, Dimension]) -> Iterator[dict[str, Any]]:
     yield {field: values[0] for field, values in ends.items()}
     random = generator(0, "space")
     for _ in range(MIDDLES):
-        yield {
-            field: values[int(_uniform(random) * len(values))] for field, values in ends.items()
-        }
+        yield {field: values[int(_uniform(random) * len(values))] for field, values in ends.items()}
 
 
 def _uniform(random: Any) -> float:

@@ -219,6 +219,5 @@ def place_in(path: Path, field: str, table: str) -> str:
 def as_tables(values: Mapping[str, Any]) -> dict[str, Any]:
     """Give plain JSON values of a mapping of models."""
     return {
-        name: value.model_dump(mode="json", exclude_defaults=True)
-        for name, value in values.items()
+        name: value.model_dump(mode="json", exclude_defaults=True) for name, value in values.items()
     }

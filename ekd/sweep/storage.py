@@ -42,9 +42,7 @@ def claims_of(root: Path, study: str, storage: str | None) -> Path:
     return journal.with_name(journal.name + ".claims")
 
 
-def open_storage(
-    root: Path, study: str, storage: str | None, *, create: bool = False
-) -> Storage:
+def open_storage(root: Path, study: str, storage: str | None, *, create: bool = False) -> Storage:
     """Open the storage of a study; with `create` a journal that is not there yet is begun.
 
     Raises SpecError for a URL of no known kind, EnvironmentProblem where it cannot be reached or
@@ -116,7 +114,11 @@ def _check_journal(path: Path) -> None:
     for number, line in enumerate(lines, 1):
         if not _is_entry(line):
             raise _damaged(path, f"its line {number} is none of a journal's")
-    if not lines and path.exists() and not path.read_bytes().startswith(ENTRY[: path.stat().st_size]):
+    if (
+        not lines
+        and path.exists()
+        and not path.read_bytes().startswith(ENTRY[: path.stat().st_size])
+    ):
         raise _damaged(path, "it does not begin as a journal does")
 
 
