@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
+from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from multiprocessing.process import BaseProcess
@@ -87,20 +89,29 @@ def tried(root: Path, study: str = "my@paper") -> list[tuple[Any, ...]]:
     ]
 
 
-def start(folder: Path, *arguments: str, fork: bool = True) -> BaseProcess:
+def start(folder: Path, *arguments: str, fork: bool = True, pace: float = 0.0) -> BaseProcess:
     """Start `ekd-sweep` in `folder`; its output goes to out-<pid> and err-<pid> there.
 
-    Its workers are forked from it, or with fork = False come from a server of their own.
+    Its workers are forked from it, or with fork = False come from a server of their own. Each
+    epoch takes `pace` seconds more, so that there is time to kill it.
     """
-    target = partial(_main, fork=fork)
+    target = partial(_main, fork=fork, pace=pace)
     process = processes.CONTEXT.Process(target=target, args=(str(folder), arguments))
     process.start()
     return process
 
 
-def _main(folder: str, arguments: tuple[str, ...], fork: bool) -> None:
+def _main(folder: str, arguments: tuple[str, ...], fork: bool, pace: float) -> None:
     from ekd.engines import local, pool
 
+    whole = local.train
+
+    def paced(*given: Any) -> Iterator[dict[str, Any]]:
+        for line in whole(*given):
+            time.sleep(pace)
+            yield line
+
+    local.train = paced  # type: ignore[assignment]
     os.setsid()
     os.chdir(folder)
     local.Saver = partial(local.Saver, seconds=0.04, ratio=0)  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from ekd.sweep.spec import (
 )
 
 DIRECTIONS = {"accuracy": "maximize", "operations": "minimize"}
+NAME = r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}"
 DEFAULTS = "defaults"
 """The label of a method's own values."""
 
@@ -69,6 +71,7 @@ def ask(options: Options, data_root: Path) -> Asked:
     Raises SpecError with file and line, or the option, for anything that is wrong.
     """
     path = sweep_path(options.name)
+    _check_name(options.study)
     choose("scale", options.scale, scales())
     sweep = _chosen(load_sweep(options.name).at(options.scale), options)
     written = sweep.space
@@ -78,6 +81,16 @@ def ask(options: Options, data_root: Path) -> Asked:
     study = attributes(sweep, path.stem, options)
     _check(study, sweep, path, written, data_root)
     return _asked(sweep, study, options, path.stem, data_root)
+
+
+def _check_name(study: str | None) -> None:
+    if study == "":
+        raise SpecError("--name: the name is empty: give one, such as mine")
+    if study and not re.fullmatch(NAME, study):
+        raise SpecError(
+            f"--name {study}: a study's name is of letters, digits and . _ @ + - and begins with "
+            "a letter or a digit"
+        )
 
 
 def attributes(sweep: Sweep, stem: str, options: Options) -> dict[str, Any]:
