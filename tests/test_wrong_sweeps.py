@@ -83,9 +83,9 @@ OPTIONS: list[tuple[int, str, str]] = [
     (2, "my.toml --storage ftp://host/x", "--storage ftp://host/x: no storage that can be opened"),
     (2, "my.toml --storage grpc://host", "expected grpc://HOST:PORT"),
     (4, "my.toml --storage sqlite:////no/such/folder/x.db", "the database cannot be opened"),
-    (4, "my.toml --storage .", "is a folder: give the path of a journal"),
+    (4, "my.toml --storage /tmp", "is a folder: give the path of a journal"),
     (2, "my.toml --name ''", "--name: the name is empty"),
-    (2, "my.toml --name a/b", "--name a/b: a study's name is"),
+    (2, "my.toml --name a/b", "--name a/b: a study's name begins"),
 ]
 
 
@@ -102,14 +102,15 @@ SPECS: list[tuple[str, str, str]] = [
     ("trials = 4", "trials = 0", "line 4: trials: input should be greater than or equal to 1"),
     ("trials = 4", 'trials = "four"', "line 4: trials: input should be a whole number"),
     ("trials = 4", "", "trials: a value is needed"),
-    (PARTS, '"recipe.lr_facto" = { low = 0.1, high = 1.0 }', "give a value for each of"),
+    (PARTS, '"recipe.lr_facto" = { low = 0.1, high = 1.0 }', "it is no field of [space]"),
     (PARTS, '"recipe.lr_factor" = { low = 1.0, high = 0.1 }', "low = 1 is not below high = 0.1"),
     (PARTS, '"recipe.lr_factor" = { low = "a", high = 1.0 }', "a number, not 'a'"),
     (PARTS, '"recipe.lr_factor" = { low = 0.1 }', "give low and high, or choices"),
     (PARTS, '"recipe.lr_factor" = { low = 0.1, high = 1.0, step = 1 }', "unknown field 'step'"),
     (PARTS, '"recipe.lr_factor" = { low = 0.0, high = 1.0, log = true }', "needs low above 0"),
     (PARTS, '"recipe.lr_factor" = { low = 0.1, high = 2.0 }',
-     "line 13: [space] recipe.lr_factor: 0.1 to 2 goes beyond the field's own bounds, above 0 to 1"),
+     "line 14: [space] recipe.lr_factor: 0.1 to 2 goes beyond the field's own bounds, "
+     "above 0 to 1"),
     (PARTS, '"recipe.lr_factor" = { choices = [0.1] }', "one choice is nothing to search"),
     (PARTS, '"recipe.lr_factor" = { low = nan, high = 1.0 }', "nan has no meaning in a spec"),
     ('"recipe.lr_factor" = 0.1 }', '"recipe.lr_factor" = 7.0 }',

@@ -13,15 +13,8 @@ from ekd.cli import options
 from ekd.cli.modes import chosen_mode
 
 GROUPS = {
-    "Choose the runs": (
-        "scale",
-        "overrides",
-        "where",
-        "seeds",
-        "only",
-        "from_sweep",
-        "trial",
-    ),  # fmt: skip
+    "Choose the runs": ("scale", "overrides", "where", "seeds", "only"),
+    "Take what a search found": ("from_sweep", "trial"),
     "Train them": ("workers", "device", "retry", "wandb"),
     "Look, and train nothing": ("plan", "why", "list_", "describe", "check_data", "verify"),
 }

@@ -88,8 +88,8 @@ def _check_name(study: str | None) -> None:
         raise SpecError("--name: the name is empty: give one, such as mine")
     if study and not re.fullmatch(NAME, study):
         raise SpecError(
-            f"--name {study}: a study's name is of letters, digits and . _ @ + - and begins with "
-            "a letter or a digit"
+            f"--name {study}: a study's name begins with a letter or a digit and has no others "
+            "than these and ._@+-"
         )
 
 

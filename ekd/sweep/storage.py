@@ -211,12 +211,12 @@ def _open_grpc(url: str) -> Storage:
 
 def _open_database(url: str) -> Storage:
     from optuna.storages import get_storage
-    from sqlalchemy.exc import SQLAlchemyError
+    from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
         with no_warnings():
             return get_storage(url)
-    except (ImportError, ValueError) as error:
+    except (ImportError, ValueError, ArgumentError) as error:
         raise SpecError(
             f"--storage {url}: no storage that can be opened here: give a journal's path, "
             f"sqlite:///FILE, postgresql://... or grpc://HOST:PORT ({_first_line(error)})"
