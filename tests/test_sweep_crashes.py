@@ -126,6 +126,7 @@ def test_four_workers_try_as_many_points_as_one(tiny_npz: Path, tmp_path: Path) 
     assert found[0].user_attrs["label"] == "paper"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced_and_its_point_taken_up(
     tiny_npz: Path, tmp_path: Path
 ) -> None:
@@ -160,6 +161,7 @@ def test_a_torn_last_line_is_cut_off_and_the_old_file_kept(tiny_npz: Path, tmp_p
     assert len(swept.trials(tmp_path / "runs")) == 3
 
 
+@pytest.mark.slow
 def test_workers_meet_over_a_proxy(tiny_npz: Path, tmp_path: Path) -> None:
     pytest.importorskip("grpc", reason="grpcio is not installed")
     swept.write(tmp_path, tiny_npz, epochs=1)

@@ -18,6 +18,7 @@ from ekd.store import RunFolder
 from ekd.sweep import load_sweep, read_study
 
 Sweep = Callable[..., Ended]
+SLOWLY = [pytest.param(name, marks=pytest.mark.slow) for name in ("tpe-classic", "random", "gp")]
 
 
 @pytest.fixture
@@ -91,7 +92,7 @@ def test_a_search_goes_on_and_two_searches_share_runs(
     assert swept.tried(tmp_path / "runs", "other") == swept.tried(tmp_path / "runs")
 
 
-@pytest.mark.parametrize("sampler", ["tpe", "tpe-classic", "random", "gp"])
+@pytest.mark.parametrize("sampler", ["tpe", *SLOWLY])
 def test_points_do_not_depend_on_where_a_search_was_stopped(
     ekd_sweep: Sweep, tmp_path: Path, tiny_npz: Path, sampler: str
 ) -> None:

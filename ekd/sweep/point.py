@@ -69,5 +69,5 @@ def student_cost(run: Run, data_root: Path) -> dict[str, int]:
     """Count the student's parameters, and its operations: multiply-accumulates per image."""
     classes = describe(run.data, data_root).classes
     student = run.student
-    cost = network_cost(student.arch, student.branches, classes, run.data.resolution)
+    cost = network_cost(student.arch, student.branches, classes, run.data.resolution, student.width)
     return {"parameters": cost.parameters, "operations": cost.macs}
