@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ekd.models import CompNet
+from ekd.models.resnet import WIDTH
 from ekd.streams import generator
 
 Convention = Literal["paper", "macs", "torch"]
@@ -109,17 +110,19 @@ def operations(net: nn.Module, resolution: int, convention: Convention) -> int:
 
 
 @cache
-def network_cost(arch: str, branches: int, classes: int, resolution: int) -> Cost:
+def network_cost(
+    arch: str, branches: int, classes: int, resolution: int, width: int = WIDTH
+) -> Cost:
     """Give the cost of a CompNet without allocating it.
 
     Raises:
         ValueError: `arch` is not "resnet<6n+2>".
     """
     if branches > 1:  # branches are alike, and counting layers takes its time
-        one = network_cost(arch, 1, classes, resolution)
+        one = network_cost(arch, 1, classes, resolution, width)
         return Cost(branches * one.parameters, branches * one.flops_paper, branches * one.macs)
     with torch.device("meta"):
-        net = CompNet(arch, 1, classes)
+        net = CompNet(arch, 1, classes, width=width)
     macs, further = counted(net, resolution)
     return Cost(parameters(net), macs + further, macs)
 

@@ -76,7 +76,8 @@ def test_help_names_every_option_once_in_80_columns(tmp_path: Path) -> None:
     assert max(len(line) for line in done.stdout.splitlines()) <= 80
     titles = [line for line in done.stdout.splitlines() if line.endswith(":") and line[0] != " "]
     assert titles == [
-        "Choose the runs:", "Train them:", "Look, and train nothing:", "Places and output:",
+        "Choose the runs:", "Take what a search found:", "Train them:",
+        "Look, and train nothing:", "Places and output:",
     ]  # fmt: skip
 
 

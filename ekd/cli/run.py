@@ -14,6 +14,7 @@ from ekd.cli.modes import chosen_mode
 
 GROUPS = {
     "Choose the runs": ("scale", "overrides", "where", "seeds", "only"),
+    "Take what a search found": ("from_sweep", "trial"),
     "Train them": ("workers", "device", "retry", "wandb"),
     "Look, and train nothing": ("plan", "why", "list_", "describe", "check_data", "verify"),
 }
@@ -48,6 +49,18 @@ LOOKS = ("list_", "describe", "check_data", "verify", "why")
 )
 @click.option("--seeds", metavar="SEEDS", help="Such as 0-4 or 0,2 in place of the exhibit's own.")
 @click.option("--only", type=click.Choice(["teachers"]), help="Train only what others learn from.")
+@click.option(
+    "--from-sweep",
+    metavar="NAME[@SCALE]",
+    help="Set the fields that a search found best, as -s would; SCALE is that of --scale if it is "
+    "not said.",
+)
+@click.option(
+    "--trial",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="With --from-sweep, the fields of that trial; without exhibits, train its very run.",
+)
 @click.option("--plan", is_flag=True, help="Show the runs, their state and hours.")
 @click.option(
     "--why",
@@ -109,6 +122,8 @@ def command(context: click.Context, /, exhibits: tuple[str, ...], **given: Any) 
         from ekd.cli.verify import show_verification
 
         show_verification(root, json_)
+    elif not exhibits and mode is None and given["from_sweep"] and given["trial"] is not None:
+        _train_trial(given)
     elif mode != "why" and not exhibits:
         raise click.UsageError("name an exhibit, such as table1, or a .toml; --list shows them")
     else:
@@ -119,7 +134,14 @@ def _plan_or_train(exhibits: tuple[str, ...], why: str | None, given: dict[str, 
     seeds = _seeds(given.pop("seeds"))
     from ekd.cli.train import Options, request_of, train
 
+    name, trial = given.pop("from_sweep"), given.pop("trial")
+    if trial is not None and not name:
+        raise click.UsageError("--trial: say of which search, by --from-sweep NAME")
     chosen = Options(**given)
+    if name:
+        from ekd.cli.from_sweep import with_fields
+
+        chosen = with_fields(name, trial, chosen)
     request = request_of(exhibits, seeds, chosen)
     if why is not None:
         from ekd.cli.explain import show_why
@@ -130,6 +152,24 @@ def _plan_or_train(exhibits: tuple[str, ...], why: str | None, given: dict[str, 
 
         show_plan(request, chosen)
     elif not train(request, chosen):
+        from ekd.cli.exits import FAILED
+
+        sys.exit(FAILED)
+
+
+def _train_trial(given: dict[str, Any]) -> None:
+    for option in ("overrides", "where", "seeds", "only"):
+        if given[option]:
+            raise click.UsageError(
+                "--trial without exhibits trains that trial's run as it is: leave -s, --where, "
+                "--seeds and --only out, or name an exhibit"
+            )
+    from ekd.cli.from_sweep import train_trial
+    from ekd.cli.train import Options
+
+    name, trial = given.pop("from_sweep"), given.pop("trial")
+    given.pop("seeds")
+    if not train_trial(name, trial, Options(**given)):
         from ekd.cli.exits import FAILED
 
         sys.exit(FAILED)

@@ -39,5 +39,5 @@ class Mirroring(Protocol):
     def start(self, key: str, about: About) -> None:
         """Hear that run `key` begins or resumes."""
 
-    def finish(self, key: str) -> None:
-        """Hear that run `key` is over for now."""
+    def finish(self, key: str, outcome: str = "") -> None:
+        """Hear that run `key` is over for now; `outcome` names an end that its files do not."""

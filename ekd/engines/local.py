@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import time
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
@@ -26,6 +26,21 @@ from ekd.trainer import Diverged, Saver, Task, begin, build, finish, train
 WAIT_SECONDS = 0.5
 
 
+class Stopped(Exception):
+    """Whoever watches a training ends it early; it goes on from there when it is asked for again.
+
+    The text says why; `outcome` is the word for it, such as pruned, that W&B shall show.
+    """
+
+    def __init__(self, text: str, outcome: str = "") -> None:
+        super().__init__(text)
+        self.outcome = outcome
+
+
+def unwatched(run: Run, line: Mapping[str, Any]) -> None:
+    """Let every training go to its end."""
+
+
 @dataclass
 class Engine:
     """Where runs are trained, and who hears of it."""
@@ -40,13 +55,15 @@ class Engine:
     """Runs that could not start here, for want of data, a teacher's weights or their own past."""
     missing_data: dict[tuple[str, str], EkdError] = field(default_factory=dict)
     """Sources, by name and path, that could not be read."""
+    watch: Callable[[Run, Mapping[str, Any]], None] = unwatched
+    """Sees each finished epoch's line of the history, and may raise Stopped."""
 
     def execute(self, plan: list[Planned]) -> dict[str, Progress]:
         """Train whatever is not done, and wait for what other processes train.
 
         A failed or diverged run leaves the others alone; those that learn from it are blocked.
         What cannot start is in `unavailable` afterwards. Raises DeviceLost where a failure has
-        taken the device with it.
+        taken the device with it, Stopped where `watch` has ended a run.
         """
         waiting = False
         while True:
@@ -86,6 +103,10 @@ class Engine:
                 except Diverged as error:
                     folder.write_failure("diverged", str(error), "")
                     self.console.ended(run, f"diverged: {error}")
+                except Stopped as stop:
+                    self.console.ended(run, str(stop))
+                    self.mirror.finish(run.key, stop.outcome)
+                    raise
                 except EkdError:
                     raise
                 except (Exception, SystemExit) as error:
@@ -117,14 +138,18 @@ class Engine:
                 f"{torch.get_num_threads()}: the last bits of its numbers may differ"
             )
         self.mirror.start(run.key, self._about(entry))
-        for line in train(task, state, Saver(folder)):
-            self.console.epoch(run, line)
-        sessions[-1]["stop"] = now()
-        folder.write_provenance(sessions)
+        saver = Saver(folder)
+        try:
+            for line in train(task, state, saver):
+                self.console.epoch(run, line)
+                self.watch(run, line)
+        except Stopped:
+            saver.keep(state)
+            _close(folder, sessions)
+            raise
+        _close(folder, sessions)
         result = finish(task, state)
-        accuracy = result["accuracy"]  # None after a hint run
-        score = "done" if accuracy is None else f"{100 * accuracy:.2f} %"
-        self.console.ended(run, f"{score} in {result['seconds']:.0f} s")
+        self.console.ended(run, f"{_score(result)} in {result['seconds']:.0f} s")
 
     def _splits(self, run: Run) -> Splits:
         source = (run.data.name, run.data.path)
@@ -156,6 +181,20 @@ def _job_type(entry: Planned) -> str:
     if not cast(Method, entry.run.method).classifies():
         return "hint"
     return "teacher" if entry.is_teacher else "student"
+
+
+def _score(result: Mapping[str, Any]) -> str:
+    """Say how good a run became: where it has a hold-out, by that, as its test is none's to see."""
+    if result["accuracy"] is None:  # a hint run
+        return "done"
+    if result["holdout"]:
+        return f"{100 * result['holdout']['accuracy']:.2f} % on the hold-out"
+    return f"{100 * result['accuracy']:.2f} %"
+
+
+def _close(folder: RunFolder, sessions: list[dict[str, Any]]) -> None:
+    sessions[-1]["stop"] = now()
+    folder.write_provenance(sessions)
 
 
 @lru_cache(maxsize=4)  # the data sets of one exhibit come in turns

@@ -67,8 +67,13 @@ class Pool:
         EnvironmentProblem where processes die before they come to a run.
         """
         states = progress(self.plan, self.engine.store).values()
+        self.run_crew(min(self.workers, sum(map(is_open, states))))
+        return self.engine.execute(self.plan)  # finds nothing to train any more
+
+    def run_crew(self, size: int) -> None:
+        """Let so many processes do their job to its end."""
         try:
-            for number in range(1, 1 + min(self.workers, sum(map(is_open, states)))):
+            for number in range(1, 1 + size):
                 self._start(number)
             while self.crew:
                 self._count()
@@ -76,7 +81,6 @@ class Pool:
         finally:
             self._stop()
             self.console.rest()
-        return self.engine.execute(self.plan)  # finds nothing to train any more
 
     # Processes
 

@@ -38,6 +38,12 @@ class Job:
     threads: int
     tags: tuple[str, ...]
 
+    def work(self, pipe: Connection) -> None:
+        """Train the plan."""
+        wire = Wire(pipe)
+        store = Store(self.root)
+        Engine(store, self.data_root, self.device, wire, wire, self.tags).execute(self.plan)
+
 
 class Wire:
     """A listener that passes everything on; runs travel as their keys."""
@@ -84,13 +90,13 @@ class Wire:
         """Pass on what the mirror shall follow."""
         self.send("mirror", "start", key, about)
 
-    def finish(self, key: str) -> None:
+    def finish(self, key: str, outcome: str = "") -> None:
         """Pass on what the mirror need no longer follow."""
-        self.send("mirror", "finish", key)
+        self.send("mirror", "finish", key, outcome)
 
 
 def work(pipe: Connection) -> None:
-    """Train what the parent sends, beside its other workers, until all is done.
+    """Do the job that the parent sends, beside its other workers, to its end.
 
     What a terminal sends to everyone, by Ctrl-C or when it is closed, is the parent's to heed; it
     ends its workers.
@@ -108,8 +114,7 @@ def work(pipe: Connection) -> None:
         torch.set_num_threads(job.threads)
         if job.device.index is not None:
             torch.cuda.set_device(job.device)
-        store = Store(job.root)
-        Engine(store, job.data_root, job.device, wire, wire, job.tags).execute(job.plan)
+        job.work(pipe)
         wire.send("finished")
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGTERM)

@@ -12,7 +12,7 @@ from ekd.losses import annealed, cross_entropy, soft_cross_entropy
 from ekd.methods import Batch, Objective, frozen
 from ekd.methods._stages import TwoStage
 from ekd.models import CompNet, ResNet
-from ekd.models.resnet import WIDTHS
+from ekd.models.resnet import WIDTH, widths
 
 MIDDLE = 2
 """Among the features of `Output`: those after stage 2, the hint and the guided layer."""
@@ -51,7 +51,7 @@ class HintObjective(Objective):
         super().__init__(student, [frozen(teacher) for teacher in teachers])
         for untrained in self._untrained():
             untrained.requires_grad_(False)
-        self.regressor = regressor(len(student.branches))
+        self.regressor = regressor(len(student.branches), student.width, teachers[0].width)
 
     def train(self, mode: bool = True) -> Self:
         """Keep what the hint does not reach in evaluation mode, or its statistics would move."""
@@ -91,14 +91,14 @@ class FitNetObjective(Objective):
         }
 
 
-def regressor(branches: int) -> nn.Sequential:
-    """Make r of Eq. 3: [B, branches * 32, h, w] to [B, 32, h, w].
+def regressor(branches: int, width: int = WIDTH, hint_width: int = WIDTH) -> nn.Sequential:
+    """Make r of Eq. 3: [B, branches * 32, h, w] to [B, 32, h, w], at the usual widths.
 
     A convolution with BatchNorm, and the non-linearity of the hint. The maps are of one size, so
     its kernel is 1x1.
     """
-    channels = WIDTHS[MIDDLE - 1]
-    convolution = nn.Conv2d(branches * channels, channels, 1, bias=False)
+    inputs, channels = widths(width)[MIDDLE - 1], widths(hint_width)[MIDDLE - 1]
+    convolution = nn.Conv2d(branches * inputs, channels, 1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from ekd.methods import Batch, Objective, frozen
+from ekd.methods import Batch, Objective, architecture, frozen
 from ekd.methods._stages import TwoStage
 from ekd.methods.plain import PlainObjective
 from ekd.models import CompNet
@@ -53,6 +53,13 @@ class Fsp(TwoStage):
             return (
                 f"each matrix is of channels by channels, and {branches} branches have "
                 f"{branches} times as many channels as the teacher: student.branches is 1"
+            )
+        teachers = run.start.run.teachers if run.start else run.teachers
+        widths = {architecture(teacher).width for teacher in teachers} - {run.student.width}
+        if widths:
+            return (
+                "each matrix is of channels by channels, and the teacher has others than the "
+                f"student: student.width is {widths.pop()}"
             )
         return super().refuses(run)
 

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from ekd.models.resnet import ResNet
+from ekd.models.resnet import WIDTH, ResNet
 
 Combine = Literal["sum", "mean", "probability"]
 
@@ -28,13 +28,13 @@ class Output:
     branches: Tensor
     """Q, each branch's own logits, [N, B, K]."""
     branch_features: tuple[tuple[Tensor, ...], ...]
-    """Per branch, its features from shallow to deep; the last is the pooled vector [B, 64]."""
+    """Per branch, its features from shallow to deep; the last is the pooled vector [B, 4C]."""
 
     @cached_property
     def features(self) -> tuple[Tensor, ...]:
         """The features from shallow to deep, the branches' channels side by side in branch order.
 
-        Stem and stages are [B, N*C, H, W], the last is the pooled vector [B, N*64]. Joined when
+        Stem and stages are [B, N*C, H, W], the last is the pooled vector [B, N*4C]. Joined when
         first read, as copying feature maps that nobody reads would slow each training step.
         """
         if len(self.branch_features) == 1:
@@ -43,7 +43,7 @@ class Output:
 
     @property
     def pooled(self) -> Tensor:
-        """The last features alone, `[B, N*64]`, without joining the maps before them."""
+        """The last features alone, `[B, N*4C]`, without joining the maps before them."""
         return torch.cat([taps[-1] for taps in self.branch_features], 1)
 
 
@@ -73,6 +73,7 @@ class CompNet(nn.Module):
         classes: int,
         combine: Combine = "sum",
         batchnorm_splits: int = 1,
+        width: int = WIDTH,
     ) -> None:
         """Make the branches; `initialise` then gives them the weights that a run starts from.
 
@@ -84,10 +85,11 @@ class CompNet(nn.Module):
         """
         super().__init__()
         self.arch = arch
+        self.width = width
         self.combine: Combine = combine
         with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global stream
             self.branches = nn.ModuleList(
-                ResNet(arch, classes, batchnorm_splits) for _ in range(branches)
+                ResNet(arch, classes, batchnorm_splits, width) for _ in range(branches)
             )
 
     def forward(self, x: Tensor) -> Output:

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 
 from ekd.spec import depth_of
 
-WIDTHS = (16, 32, 64)
+WIDTH = 16
+"""Channels of the first stage, where nothing else is said."""
+
+
+def widths(width: int = WIDTH) -> tuple[int, int, int]:
+    """Give the channels of the three stages."""
+    return width, 2 * width, 4 * width
 
 
 class SplitBatchNorm2d(nn.BatchNorm2d):
@@ -71,27 +77,29 @@ class BasicBlock(nn.Module):
 
 
 class ResNet(nn.Module):
-    """ResNet-(6n+2), 16, 32 and 64 channels wide, for images of any resolution from 8."""
+    """ResNet-(6n+2), C, 2C and 4C channels wide (16, 32, 64), for images of 8 pixels or more."""
 
-    def __init__(self, arch: str, classes: int, batchnorm_splits: int = 1) -> None:
-        """Make "resnet<6n+2>" with a linear layer to `classes` logits.
+    def __init__(
+        self, arch: str, classes: int, batchnorm_splits: int = 1, width: int = WIDTH
+    ) -> None:
+        """Make "resnet<6n+2>", C = `width`, with a linear layer to `classes` logits.
 
         Raises:
             ValueError: `arch` is no such name.
         """
         super().__init__()
         blocks = (depth_of(arch) - 2) // 6
-        self.conv = nn.Conv2d(3, WIDTHS[0], 3, padding=1, bias=False)
-        self.bn = batch_norm(WIDTHS[0], batchnorm_splits)
+        self.conv = nn.Conv2d(3, width, 3, padding=1, bias=False)
+        self.bn = batch_norm(width, batchnorm_splits)
         self.relu = nn.ReLU(inplace=True)
         self.stages = nn.ModuleList()
-        inputs = WIDTHS[0]
-        for width in WIDTHS:
-            strides = [1 if width == inputs else 2] + [1] * (blocks - 1)
+        inputs = width
+        for outputs in widths(width):
+            strides = [1 if outputs == inputs else 2] + [1] * (blocks - 1)
             stage = nn.Sequential()
             for stride in strides:
-                stage.append(BasicBlock(inputs, width, stride, batchnorm_splits))
-                inputs = width
+                stage.append(BasicBlock(inputs, outputs, stride, batchnorm_splits))
+                inputs = outputs
             self.stages.append(stage)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.linear = nn.Linear(inputs, classes)
@@ -100,11 +108,11 @@ class ResNet(nn.Module):
         """Give the logits (Eq. 1) and the features, shallow to deep, of images `x`.
 
         Returns:
-            logits [B, K], and the features after their ReLUs: stem [B, 16, H, W], stages
-            [B, 16, H, W], [B, 32, H/2, W/2] and [B, 64, H/4, W/4], pooled [B, 64].
+            logits [B, K], and the features after their ReLUs: stem [B, C, H, W], stages
+            [B, C, H, W], [B, 2C, H/2, W/2] and [B, 4C, H/4, W/4], pooled [B, 4C].
         """
         taps: list[Tensor] = [self.relu(self.bn(self.conv(x)))]
         for stage in self.stages:
             taps.append(stage(taps[-1]))
-        taps.append(self.pool(taps[-1]).flatten(1))  # [B, 64]
+        taps.append(self.pool(taps[-1]).flatten(1))  # [B, 4C]
         return self.linear(taps[-1]), tuple(taps)

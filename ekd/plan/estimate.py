@@ -55,4 +55,4 @@ def hours(run: Run, store: Store, data_root: Path, macs_per_second: float) -> fl
 
 
 def _macs(model: Model, data: Data, classes: int) -> int:
-    return network_cost(model.arch, model.branches, classes, data.resolution).macs
+    return network_cost(model.arch, model.branches, classes, data.resolution, model.width).macs

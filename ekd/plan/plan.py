@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from ekd.methods import Method
+from ekd.models.resnet import WIDTH
 from ekd.plan.sheet import Sheet
 from ekd.spec import Run
 from ekd.store import Store
@@ -57,6 +58,7 @@ def describe(run: Run) -> str:
     data = run.data.name or Path(run.data.path).name
     share = "" if run.data.fraction == 1 else f" {100 * run.data.fraction:g} %"
     branches = "" if run.student.branches == 1 else f" x{run.student.branches}"
+    branches += "" if run.student.width == WIDTH else f" width {run.student.width}"
     hint = "" if cast(Method, run.method).classifies() else " hint run"
     return f"{run.method.name()} {run.student.arch}{branches}{hint} {data}{share} seed {run.seed}"
 

@@ -55,14 +55,14 @@ def sheets(request: Request, data_root: Path) -> list[Sheet]:
         try:
             laid_out[path] = lay_out(path.stem, exhibit, request.scale, scale)
         except FieldError as error:
-            raise _located(path, error) from None
+            raise located(path, error) from None
     for text in request.overrides:
         field, value = assignment(text)
-        _check_used(f"-s {text}", field, list(laid_out.values()))
+        check_used(f"-s {text}", field, list(laid_out.values()))
         laid_out = {path: overridden(grid, text, field, value) for path, grid in laid_out.items()}
     found = [_sheet(path, grid, request, conditions, data_root) for path, grid in laid_out.items()]
     for condition in conditions:
-        _check_used(f"--where {condition.path}", condition.path, [sheet.grid for sheet in found])
+        check_used(f"--where {condition.path}", condition.path, [sheet.grid for sheet in found])
     if not any(sheet.asked for sheet in found):
         raise _nothing_asked(found, conditions, request.where)
     return found
@@ -102,7 +102,8 @@ def fields_in(grids: list[Grid]) -> set[str]:
     return {field for cell in cells for field in fields_of(cell.values, discover())}
 
 
-def _check_used(option: str, field: str, grids: list[Grid]) -> None:
+def check_used(option: str, field: str, grids: list[Grid]) -> None:
+    """Refuse a field that no cell has; SpecError."""
     known = fields_in(grids)
     if field not in known:
         raise SpecError(f"{option}: no cell has the field {field!r}{nearest(field, known)}")
@@ -156,10 +157,10 @@ def _derived(path: Path, cell: Cell, seed: int, data_root: Path) -> Run:
     try:
         return derive(cell.values, seed, data_root)
     except FieldError as error:
-        raise _located(path, cell.placed(error)) from None
+        raise located(path, cell.placed(error)) from None
 
 
-def _located(path: Path, error: FieldError) -> SpecError:
+def located(path: Path, error: FieldError) -> SpecError:
     """Say in which file, line and entry, or in which option, a field is wrong."""
     if error.place.startswith("-s"):
         return SpecError(f"{error.place}: {error.text}")

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ekd.methods import discover
+from ekd.models.resnet import WIDTH
 from ekd.spec import Data, Frozen, Model, Recipe, Run
 from ekd.store import Store
 
@@ -51,6 +52,8 @@ class Resolved(Frozen):
         fraction, branches = self.data.get("fraction", 1), self.student.get("branches", 1)
         share = "" if fraction == 1 else f" {100 * fraction:g} %"
         count = "" if branches == 1 else f" x{branches}"
+        width = self.student.get("width", WIDTH)
+        count += "" if width == WIDTH else f" width {width}"
         arch = self.student.get("arch")
         return f"{self.method.get('name')} {arch}{count} {data}{share} seed {self.seed}"
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ekd.cost import Latency, latency, network_cost
 from ekd.data import describe
 from ekd.models import CompNet
+from ekd.models.resnet import WIDTH
 from ekd.report.model import Computed, Timed
 from ekd.spec import Data, Model, SpecError
 from ekd.spec.grid import Cell
@@ -29,10 +30,12 @@ class Network:
     branches: int
     classes: int
     side: int
+    width: int = WIDTH
 
     def __str__(self) -> str:
         """Name it for a reader."""
         name = f"{self.arch} x {self.branches}" if self.branches > 1 else self.arch
+        name += "" if self.width == WIDTH else f", {self.width} channels"
         return f"{name}, {self.classes} classes, 3 x {self.side} x {self.side}"
 
 
@@ -48,7 +51,7 @@ def network_of(cell: Cell, label: str, data_root: Path) -> Network:
         data = _data(cell, label)
         classes = classes or describe(data, data_root).classes
         side = side or data.resolution
-    return Network(student.arch, student.branches, classes, side)
+    return Network(student.arch, student.branches, classes, side, student.width)
 
 
 def cost_cell(cell: Cell, network: Network, comparable: bool) -> Computed | Timed:
@@ -57,7 +60,9 @@ def cost_cell(cell: Cell, network: Network, comparable: bool) -> Computed | Time
     if cell.cost == "latency":
         found = _latency(network)
         return Timed(found.median_ms, found.iqr_ms, found.threads, basis, cell.paper)
-    cost = network_cost(network.arch, network.branches, network.classes, network.side)
+    cost = network_cost(
+        network.arch, network.branches, network.classes, network.side, network.width
+    )
     counts = {"params": cost.parameters, "flops": cost.flops_paper, "macs": cost.macs}
     conventions = {
         "params": "parameters",
@@ -71,7 +76,7 @@ def cost_cell(cell: Cell, network: Network, comparable: bool) -> Computed | Time
 
 @cache
 def _latency(network: Network) -> Latency:
-    net = CompNet(network.arch, network.branches, network.classes)
+    net = CompNet(network.arch, network.branches, network.classes, width=network.width)
     return latency(net, network.side)
 
 

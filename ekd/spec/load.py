@@ -52,7 +52,7 @@ def load_exhibit(path: Path) -> Exhibit:
         line, hint = line_of(path.read_text(encoding="utf-8"), "kind"), nearest(str(kind), KINDS)
         raise SpecError(f"{path}{line}: kind: no {kind!r}{hint}; expected {', '.join(KINDS)}")
     exhibit = checked(KINDS[kind], values, path)
-    return _with_absolute_paths(exhibit, path.resolve().parent)
+    return with_absolute_paths(exhibit, path.resolve().parent)
 
 
 @cache
@@ -86,8 +86,8 @@ def _tables(name: str, model: type[V]) -> dict[str, V]:
     return {key: checked(model, values, path, key) for key, values in read_toml(path).items()}
 
 
-def _with_absolute_paths(exhibit: Exhibit, base: Path) -> Exhibit:
-    """Resolve each data.path against the folder of the file."""
+def with_absolute_paths(exhibit: V, base: Path) -> V:
+    """Resolve each data.path of an exhibit or sweep against the folder of the file."""
 
     def absolute(value: Any) -> Any:
         if isinstance(value, dict):

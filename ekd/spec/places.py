@@ -10,7 +10,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def folder(name: str) -> Path:
-    """Find `experiments` or `reports`; EnvironmentProblem where the install lacks it."""
+    """Find `experiments`, `sweeps` or `reports`; EnvironmentProblem where the install lacks it."""
     for place in (_PACKAGE / name, _PACKAGE.parent / name):
         if place.is_dir():
             return place

@@ -142,6 +142,10 @@ class Model(Frozen):
     """Architecture of every branch, a CIFAR ResNet of depth 6n+2; Sec. 4.1 takes ResNet8."""
     branches: int = Field(1, ge=1, le=64)
     """Ensemble size (ES)."""
+    width: int = added_later(16, ge=8, le=1024)
+    """Channels of the first of each branch's three stages; the next have two and four times as
+    many. The paper's networks, its teachers too, have 16. With fewer than 8, torch's convolutions
+    on the CPU write beyond their memory (2.14, channels last)."""
     combine: Literal["sum", "mean", "probability"] = "sum"
     """How branches make one output, teachers alike: the sum of logits (Eq. 2 and 3), their mean,
     or the mean of the probabilities (a deep ensemble)."""

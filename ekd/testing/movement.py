@@ -25,7 +25,7 @@ def check_the_student_moves(method: Method) -> None:
     demand(not still, method, told)
     run = training.run
     if run.start is not None:
-        fresh = CompNet(run.student.arch, run.student.branches, CLASSES)
+        fresh = CompNet(run.student.arch, run.student.branches, CLASSES, width=run.student.width)
         initialise(fresh, run.recipe.init, run.seed)
         moved = changed(kept(fresh), kept(starting(run)[0]))
         demand(bool(moved), method, "the run before the main one leaves the student as it was")

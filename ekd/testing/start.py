@@ -16,7 +16,7 @@ def check_the_student_starts_as_under_any_method(method: Method) -> None:
     run = typical_run(method)
     if run.start is None:
         model = run.student
-        fresh = CompNet(model.arch, model.branches, CLASSES, model.combine)
+        fresh = CompNet(model.arch, model.branches, CLASSES, model.combine, width=model.width)
         initialise(fresh, run.recipe.init, run.seed)
     else:
         fresh, _ = starting(run)

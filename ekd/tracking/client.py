@@ -75,10 +75,10 @@ class Mirror:
         except OSError as problem:
             self.unsent[key] = f"the mirror process could not be told ({problem})"
 
-    def finish(self, key: str) -> None:
-        """Tell the mirror that result.json or failure.json of run `key` is there."""
+    def finish(self, key: str, outcome: str = "") -> None:
+        """Tell the mirror that run `key` is over for now: by its files, or else by `outcome`."""
         with contextlib.suppress(OSError):
-            self._send({"finish": key})
+            self._send({"finish": key, "outcome": outcome})
 
     def close(self, timeout: float = 10.0) -> list[str]:
         """Let the mirror drain for at most `timeout` seconds, then kill it.

@@ -1,7 +1,7 @@
 """The mirror process: `python -m ekd.tracking.mirror ROOT MODE SCRATCH PARENT`, commands on stdin.
 
-A command is a JSON line, {"start": <the fields of About>} or {"finish": key}. What became of each
-run goes to SCRATCH/status.jsonl as {"key", "error": reason or ""}.
+A command is a JSON line, {"start": <the fields of About>} or {"finish": key, "outcome": word or
+""}. What became of each run goes to SCRATCH/status.jsonl as {"key", "error": reason or ""}.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Server:
             if "start" in command:
                 self._start(command["start"])
             else:
-                self._finish(command["finish"])
+                self._finish(command["finish"], command["outcome"])
         for key in list(self.segments):
             self._finish(key)
 
@@ -71,12 +71,12 @@ class Server:
             del self.segments[key]
             self._fail(key, problem)
 
-    def _finish(self, key: str) -> None:
+    def _finish(self, key: str, outcome: str = "") -> None:
         segment = self.segments.pop(key, None)
         if segment is None:  # it failed before and is recorded
             return
         try:
-            segment.finish()
+            segment.finish(outcome)
         except Exception as problem:
             self._fail(key, problem)
         else:

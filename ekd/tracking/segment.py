@@ -39,12 +39,17 @@ class Segment:
                 self.run.log(dict(numbers(line)), step=line["epoch"], commit=True)
                 self.last = line["epoch"]
 
-    def finish(self) -> None:
-        """Log what is left and the outcome, close the segment, and delete the older ones."""
+    def finish(self, word: str = "") -> None:
+        """Log what is left and the outcome, close the segment, and delete the older ones.
+
+        `word` is the outcome of a run whose files tell none, such as pruned.
+        """
         self.follow()
         summary = outcome(self.folder)
+        if word and summary["status"] == "interrupted":
+            summary["status"] = word
         self.run.summary.update(summary)
-        self.run.finish(exit_code=0 if summary["status"] == "done" else 1)
+        self.run.finish(exit_code=0 if summary["status"] in ("done", word) else 1)
         # A link to a log in the mirror's scratch folder, which will be gone.
         Path(self.run.dir, "../logs/debug-core.log").unlink(missing_ok=True)
         for folder in self.older:

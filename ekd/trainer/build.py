@@ -69,4 +69,5 @@ def load_net(net: CompNet, parent: Parent, store: Store) -> None:
 
 
 def _net(model: Model, classes: int, run: Run) -> CompNet:
-    return CompNet(model.arch, model.branches, classes, model.combine, run.recipe.batchnorm_splits)
+    splits = run.recipe.batchnorm_splits
+    return CompNet(model.arch, model.branches, classes, model.combine, splits, model.width)

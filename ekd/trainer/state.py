@@ -127,7 +127,12 @@ class Saver:
         """Keep the state if that is due; Diverged where it is not finite: it is not kept."""
         start = time.monotonic()
         if start - self.last >= max(self.seconds, self.ratio * self.took):
-            state.check_finite()
-            self.folder.write_checkpoint(state.to_bytes())
-            self.last = time.monotonic()
-            self.took = self.last - start
+            self.keep(state)
+
+    def keep(self, state: State) -> None:
+        """Keep the state now; Diverged where it is not finite."""
+        start = time.monotonic()
+        state.check_finite()
+        self.folder.write_checkpoint(state.to_bytes())
+        self.last = time.monotonic()
+        self.took = self.last - start
