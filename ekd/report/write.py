@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,12 +35,19 @@ def write(report: Report, out: Path) -> Written:
         written.markdown: markdown(report),
         written.latex: latex(report),
     }
-    try:
+    with cannot_write_to(out):
         for path, text in contents.items():
             write_atomic(path, text.encode())
+    return written
+
+
+@contextlib.contextmanager
+def cannot_write_to(out: Path) -> Iterator[None]:
+    """Say of a page that cannot be written that another --out may help."""
+    try:
+        yield
     except EnvironmentProblem as problem:
         raise EnvironmentProblem(
             f"cannot write to {out}: {getattr(problem.__cause__, 'strerror', problem)}: free the "
             "disk or choose another --out"
         ) from problem
-    return written
