@@ -10,7 +10,7 @@ import click
 from ekd.cli import options
 
 
-@click.command("show")
+@click.command("show", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("name")
 @click.option("--scale", help="Of the searches of the sweep NAME, the one at this scale.")
 @options.root
@@ -20,8 +20,8 @@ from ekd.cli import options
 @options.data_root
 @click.option("--out", type=options.FOLDER, help="Where the page goes.  [default: <root>/report]")
 @options.json_
-def show(name: str, scale: str | None, root: Path, storage: str | None, data_root: Path,
-         out: Path | None, json_: bool) -> None:  # fmt: skip
+def command(name: str, scale: str | None, root: Path, storage: str | None, data_root: Path,
+            out: Path | None, json_: bool) -> None:  # fmt: skip
     """Show what the search NAME found: a sweep's name or a study's.
 
     It may still run: nothing of it is touched. The text is followed by the path of a page with

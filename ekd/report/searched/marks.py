@@ -14,12 +14,13 @@ from typing import Any
 import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ekd.report.searched.model import Dimension
-from ekd.report.searched.words import trial_words
-from ekd.sweep.facts import State, Trial
+from ekd.report.searched.words import trial_words, value_words
+from ekd.sweep.facts import State, Trial, Value
 
 COLOURS = {
     name: f"#0102{number:02x}"
@@ -46,6 +47,8 @@ SETTINGS = {
     "ytick.labelcolor": COLOURS["soft"], "grid.color": COLOURS["line"], "grid.linewidth": 0.6,
     "axes.axisbelow": True,
 }  # fmt: skip
+LETTER = 0.073
+"""Width of a letter at a tick, in inches."""
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif"
 
 
@@ -60,12 +63,42 @@ def settings() -> Iterator[None]:
 
 def figure(width: float = 4.4, height: float = 2.6) -> tuple[Figure, Axes]:
     """Make a figure of one plot; sizes in inches."""
-    made = Figure(figsize=(width, height), layout="constrained")
+    made = Figure(figsize=(width, height))
     FigureCanvasAgg(made)
     axes = made.add_subplot()
     hide_spines(axes)
     axes.grid(True)
     return made, axes
+
+
+def fit(made: Figure) -> None:
+    """Leave room for the labels of the first axes, and for the colour bar, if there are others.
+
+    Matplotlib's own layouts draw everything twice.
+    """
+    width, height = made.get_size_inches()
+    axes, *bars = made.axes
+    left = 0.32 + LETTER * max(map(len, _labels(axes.yaxis)), default=-4)
+    room = width - left - (0.62 if bars else 0.12)
+    names = _labels(axes.xaxis)
+    longest = max(map(len, names), default=0)
+    turned = LETTER * (longest + 1) * len(names) > 1.1 * room
+    bottom = 0.42 + (0.5 * LETTER * longest if turned else 0.0)
+    if turned:
+        axes.tick_params(axis="x", labelrotation=30)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+    up = (height - bottom - 0.1) / height
+    axes.set_position((left / width, bottom / height, room / width, up))
+    for bar in bars:
+        bar.set_position(((left + room + 0.08) / width, bottom / height, 0.07 / width, up))
+
+
+def _labels(axis: Axis) -> list[str]:
+    """Give the texts at the ticks that are in view."""
+    low, high = sorted(axis.get_view_interval())
+    places = [place for place in axis.get_majorticklocs() if low <= place <= high]
+    return list(axis.get_major_formatter().format_ticks(places)) if places else []
 
 
 def hide_spines(axes: Axes) -> None:
@@ -79,6 +112,7 @@ def drawn(made: Figure, label: str, salt: str, trials: Sequence[Trial] = ()) -> 
 
     A mark that links to a trial says on the page which one it is.
     """
+    fit(made)
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a glyph that matplotlib lacks, the browser has
@@ -149,6 +183,12 @@ def position(dimension: Dimension, trial: Trial) -> float | None:
     if dimension.choices:
         return float(dimension.choices.index(value))
     return float(value) if isinstance(value, int | float) else None
+
+
+def choice_words(value: Value) -> str:
+    """Write a choice at a tick, shortened."""
+    words = value_words(value)
+    return words if len(words) <= 16 else words[:15] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def unit(dimension: Dimension, value: float) -> float:

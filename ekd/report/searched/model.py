@@ -23,6 +23,7 @@ class Dimension:
     low: float | None = None
     high: float | None = None
     log: bool = False
+    integer: bool = False
     choices: tuple[Value, ...] = ()
     """All values, where they lie on no line."""
 
@@ -156,7 +157,7 @@ class Search:
         log = bool(given.get("log")) and all(number > 0 for number in numbers)
         low = min(numbers, default=0.0) if low is None else low
         high = max(numbers, default=1.0) if high is None else high
-        return Dimension(field, float(low), float(high), log)
+        return Dimension(field, float(low), float(high), log, bool(given.get("integer")))
 
     @property
     def by_importance(self) -> list[Dimension]:

@@ -9,11 +9,13 @@ from itertools import combinations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from ekd.report.searched.course import ACCURACY, Plot, curves, history, pareto, shown
 from ekd.report.searched.marks import (
     COLOURS,
     bounds,
+    choice_words,
     drawn,
     figure,
     mark,
@@ -25,7 +27,6 @@ from ekd.report.searched.marks import (
 )
 from ekd.report.searched.model import Dimension, Search
 from ekd.report.searched.timeline import timeline
-from ekd.report.searched.words import value_words
 from ekd.sweep.facts import Trial
 
 PAIRS = 6
@@ -68,7 +69,8 @@ def plots(search: Search) -> list[Group]:
                 tuple(_pair(search, *pair) for pair in pairs(search) if len(search.ranked) > 1),
                 "The darker, the higher: the mean accuracy of the trials around a point (Gaussian, "
                 f"width {100 * NEAR:.0f} % of the range); blank where none is near. All other "
-                "fields vary too, so a map shows where good trials lie, not why.",
+                "fields vary too, so a map shows where good trials lie, not why. Where one is a "
+                "choice, the dots themselves are shaded.",
             ),
         ]
     return [group for group in found if group.plots]
@@ -110,15 +112,18 @@ def _along(axes: Axes, dimension: Dimension, which: str) -> None:
     axis, limit = (axes.xaxis, axes.set_xlim) if which == "x" else (axes.yaxis, axes.set_ylim)
     low, high = bounds(dimension)
     if dimension.choices:
-        axis.set_ticks(range(len(dimension.choices)), [value_words(c) for c in dimension.choices])
+        axis.set_ticks(range(len(dimension.choices)), [choice_words(c) for c in dimension.choices])
         limit(low - 0.5, high + 0.5)
     elif dimension.log:
         (axes.set_xscale if which == "x" else axes.set_yscale)("log")
         ratio = (high / low) ** 0.04 if high > low else 1.1
         limit(low / ratio, high * ratio)
+        axis.set_major_formatter(lambda value, _: f"{value:g}")
+        axis.set_minor_formatter(lambda value, _: "")
     else:
         room = 0.04 * (high - low) or 0.5
         limit(low - room, high + room)
+        axis.set_major_locator(MaxNLocator(6, integer=dimension.integer))
     axis.label.set_text(dimension.name)
 
 
@@ -132,13 +137,15 @@ def _pair(search: Search, across: Dimension, up: Dimension) -> Plot:
         for trial in search.trials
         if (x := position(across, trial)) is not None and (y := position(up, trial)) is not None
     ]
-    if not across.choices and not up.choices:
+    mapped = not across.choices and not up.choices
+    if mapped:
         _map(made, axes, across, up, [one for one in points if one[0].value is not None])
+    points.sort(key=lambda one: one[0].value or 0.0)  # the best on top
     for state in ("FAIL", "PRUNED", "RUNNING", "COMPLETE"):
         there = [one for one in points if one[0].state == state]
-        more = {"edge": COLOURS["card"]} if state == "COMPLETE" else {}
-        mark(axes, [t for t, _, _ in there], [x for _, x, _ in there], [y for _, _, y in there],
-             state, **more)  # fmt: skip
+        trials = [trial for trial, _, _ in there]
+        more = _dots(trials, mapped) if state == "COMPLETE" else {}
+        mark(axes, trials, [x for _, x, _ in there], [y for _, _, y in there], state, **more)
     for trial, x, y in points:
         if trial is search.best:
             ring(axes, x, y)
@@ -147,6 +154,16 @@ def _pair(search: Search, across: Dimension, up: Dimension) -> Plot:
     title = f"{across.name} and {up.name}"
     salt = f"pair {across.field} {up.field}"
     return Plot(drawn(made, f"Accuracy by {title}", salt, search.trials), title)
+
+
+def _dots(trials: Sequence[Trial], mapped: bool) -> dict[str, object]:
+    """Set completed trials off a map; where there is none, the darker, the higher."""
+    if mapped:
+        return {"edge": COLOURS["card"]}
+    values = [trial.value or 0.0 for trial in trials]
+    low, span = min(values, default=0.0), max(values, default=0.0) - min(values, default=0.0)
+    shades = [(COLOURS["complete"], 0.08 + 0.9 * (v - low) / (span or 1)) for v in values]
+    return {"face": shades, "edge": COLOURS["complete"]}
 
 
 def _map(made: Figure, axes: Axes, across: Dimension, up: Dimension,
@@ -171,7 +188,7 @@ def _map(made: Figure, axes: Axes, across: Dimension, up: Dimension,
 def _contours(made: Figure, axes: Axes, xs: np.ndarray, ys: np.ndarray, means: np.ndarray,
               levels: np.ndarray, shades: list[tuple[str, float]]) -> None:  # fmt: skip
     filled = axes.contourf(xs, ys, means, levels=levels, colors=shades, zorder=1)
-    bar = made.colorbar(filled, ax=axes, fraction=0.05, pad=0.02, aspect=30, format="%.1f")
+    bar = made.colorbar(filled, cax=made.add_axes((0, 0, 1, 1)), format="%.1f")
     bar.set_ticks([levels[0], levels[-1]])
     bar.outline.set_visible(False)
     bar.ax.tick_params(length=0)

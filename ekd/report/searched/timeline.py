@@ -63,7 +63,7 @@ def packed(spans: Sequence[tuple[float, float]]) -> list[int]:
     """Give each span the first row that is free when it starts."""
     rows: list[float] = []
     found = [0] * len(spans)
-    for index in sorted(range(len(spans)), key=lambda i: (spans[i], i)):
+    for index in sorted(range(len(spans)), key=lambda i: (spans[i][0], i)):
         start, stop = spans[index]
         row = next((row for row, end in enumerate(rows) if end <= start), len(rows))
         rows[row : row + 1] = [max(stop, start + 1e-9)]
