@@ -75,7 +75,7 @@ def add(study: optuna.Study, state: str = "COMPLETE", values: Any = None, params
     """Add a trial that ended, runs or waits; times in seconds from BEGIN."""
     params = {} if params is None else params
     ended = state in ("COMPLETE", "PRUNED", "FAIL") and start is not None and lasted is not None
-    waits = state == "WAITING" or start is None
+    waits = state == "WAITING"
     frozen = optuna.trial.create_trial(
         state=TrialState[state],
         values=None if values is None else list(values),

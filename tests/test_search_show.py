@@ -14,6 +14,8 @@ from fabricated_study import ABOUT, POINT, add, begun, searched
 from ekd.cli.sweep_show import command
 from ekd.spec import EnvironmentProblem, SpecError
 
+LINE: dict[str, Any] = {"method.alpha": {"low": 0.0, "high": 1.0}}
+HALF = {"method.alpha": 0.5}
 SMALL: dict[str, Any] = {
     "method.alpha": {"low": 0.0, "high": 1.0},
     "data.<b>pick</b>": {"choices": ["<script>alert(1)</script>", "$x_1$"]},
@@ -61,7 +63,7 @@ def fill(study: Any, kind: str) -> None:
         case "running":
             add(study, "RUNNING", None, point, {1: 0.125})
         case "refused":
-            add(study, "FAIL", None, {}, start=None, failure="refused")
+            add(study, "FAIL", None, {}, lasted=0.0, failure="refused")
         case "choices":
             for n in range(12):
                 add(study, "COMPLETE", [n / 20], {**point, "data.<b>pick</b>": choices[n % 2]})
@@ -117,9 +119,9 @@ def test_the_json_is_the_whole_study(tmp_path: Path) -> None:
 
 
 def test_two_objectives_add_operations_and_the_front(tmp_path: Path) -> None:
-    study = begun(tmp_path, directions=["maximize", "minimize"])
-    add(study, "COMPLETE", [0.5, 9e6], POINT)
-    add(study, "COMPLETE", [0.4, 9e6], POINT)
+    study = begun(tmp_path, space=LINE, directions=["maximize", "minimize"])
+    add(study, "COMPLETE", [0.5, 9e6], HALF)
+    add(study, "COMPLETE", [0.4, 9e6], HALF)
     told = as_json(tmp_path, "hparams")
     assert told["front"] == [0]
     assert [trial["operations"] for trial in told["trials"]] == [9e6, 9e6]
@@ -129,21 +131,15 @@ def test_two_objectives_add_operations_and_the_front(tmp_path: Path) -> None:
     assert 'aria-label="Accuracy against operations"' in page
 
 
-def test_a_whole_search_is_the_same_page_each_time(tmp_path: Path) -> None:
+def test_a_whole_search_is_told_on_text_and_page(tmp_path: Path) -> None:
     searched(tmp_path)
     before = files(tmp_path)
-    said = shown(tmp_path, "hparams", "--out", str(tmp_path / "one"))
-    assert (
-        shown(tmp_path, "hparams", "--out", str(tmp_path / "two")).splitlines()[:-1]
-        == (said.splitlines()[:-1])
-    )
-    one, two = (tmp_path / place / "hparams@smoke.html" for place in ("one", "two"))
-    assert one.read_bytes() == two.read_bytes()
+    said = shown(tmp_path, "hparams", "--out", str(tmp_path / "page"))
     assert {name: files(tmp_path)[name] for name in before} == before
     text = " ".join(said.split())
     assert "40 trials (32 completed, 5 pruned, 2 failed, 1 running)" in text
     assert "The paper's point, trial 0, ranks 15th of 32: 86.76 %" in text
-    page = one.read_text(encoding="utf-8")
+    page = (tmp_path / "page" / "hparams@smoke.html").read_text(encoding="utf-8")
     drawings = page.split("<svg ")[1:]
     assert len(drawings) == 2 + 1 + 4 + 6
     assert all("var(--paper)" in drawing.partition("</svg>")[0] for drawing in drawings)
@@ -151,7 +147,16 @@ def test_a_whole_search_is_the_same_page_each_time(tmp_path: Path) -> None:
     assert 'id="t39"' in page
     ids = [part.partition('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
-    assert "2026" not in page
+    assert "2026" not in page  # no clock but that of the search
+
+
+def test_the_same_study_gives_the_same_bytes(tmp_path: Path) -> None:
+    fill(small(tmp_path), "choices")
+    places = [tmp_path / name for name in ("one", "two")]
+    for place in places:
+        shown(tmp_path, "small", "--out", str(place))
+    one, two = (place / "small@smoke.html" for place in places)
+    assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_sweep_names_its_only_search(tmp_path: Path) -> None:
@@ -187,9 +192,9 @@ def test_a_study_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -
 
 
 def test_a_torn_journal_is_read_as_far_as_it_is_whole(tmp_path: Path) -> None:
-    study = begun(tmp_path)
-    add(study, "COMPLETE", [0.5], POINT)
-    add(study, "COMPLETE", [0.6], POINT)
+    study = begun(tmp_path, space=LINE)
+    add(study, "COMPLETE", [0.5], HALF)
+    add(study, "COMPLETE", [0.6], HALF)
     journal = tmp_path / "sweeps" / "hparams@smoke.journal"
     journal.write_bytes(journal.read_bytes()[:-20])
     before = files(tmp_path)
@@ -217,15 +222,15 @@ def test_another_storage_is_read(tmp_path: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
-    begun(tmp_path)
+    begun(tmp_path, space=LINE)
     (tmp_path / "file").write_text("")
     with pytest.raises(EnvironmentProblem, match="choose another --out"):
         shown(tmp_path, "hparams", "--out", str(tmp_path / "file" / "below"))
 
 
 def test_a_name_with_slashes_stays_in_its_folder(tmp_path: Path) -> None:
-    study = begun(tmp_path, "plain")
-    add(study, "COMPLETE", [0.5], POINT)
+    study = begun(tmp_path, "plain", space=LINE)
+    add(study, "COMPLETE", [0.5], HALF)
     journal = tmp_path / "sweeps" / "plain.journal"
     journal.write_text(journal.read_text().replace('"study_name":"plain"', '"study_name":"../a"'))
     out = tmp_path / "deep" / "out"

@@ -151,9 +151,16 @@ def _wrapped(words: str, indent: str = "") -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> Iterator[str]:
-    """Align columns; those not in `left` to the right."""
+    """Align columns, those not in `left` to the right; a sentence a row where that is too wide."""
     cells = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    if sum(widths) + 2 * len(widths) - 2 > WIDTH:
+        heads = cells[0]
+        for row in cells[1:]:
+            said = zip(heads[1:], row[1:], strict=True)
+            words = ", ".join(f"{head} {cell}".strip() for head, cell in said if cell)
+            yield from _wrapped(f"{heads[0]} {row[0]}: {words}")
+        return
     for row in cells:
         aligned = [
             cell.ljust(width) if column in left else cell.rjust(width)

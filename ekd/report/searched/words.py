@@ -104,7 +104,10 @@ def paper_words(search: Search) -> str:
         else f"is the only one completed: {percent(paper.value)} %"
     )
     lead = f", {behind:.2f} points behind the best" if rank > 1 else ""
-    return f"The paper's point, trial {paper.number}, {place}{lead}."
+    front = ""
+    if search.two:
+        front = f" It is {'' if paper in search.front else 'not '}on the Pareto front."
+    return f"The paper's point, trial {paper.number}, {place}{lead}.{front}"
 
 
 def state(trial: Trial) -> str:
