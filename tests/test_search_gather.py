@@ -9,7 +9,7 @@ import pytest
 from fabricated_study import ABOUT, POINT, add, begun
 from filled_store import finish
 
-from ekd.report.searched import Search, gather
+from ekd.report.searched import Search, gather, plain, text
 from ekd.store import Store
 from ekd.sweep import trial_run
 from ekd.sweep.facts import facts
@@ -119,6 +119,14 @@ def test_re_runs_and_test_come_from_the_store(tmp_path: Path) -> None:
     assert search.test.accuracies == (0.75, 0.76, 0.77)
     assert search.test.accuracy == pytest.approx(0.76)
     assert search.test.gap == pytest.approx(0.02)
+    told = plain(search)
+    assert told["again"][0]["runs"][0] == search.trials[1].run
+    assert told["again"][0]["values"] == [0.70, 0.70]
+    assert told["test"]["tests"] == [0.75, 0.76, 0.77]
+    said = text(search)
+    assert "trial 1, 80.00 %: 70.00 % over 2 fresh seeds (\N{MINUS SIGN}10.00 points)" in said
+    assert "trial 2, 78.00 %: 78.00 % over 2 fresh seeds (+0.00 points)" in said
+    assert "Test: 76.00 % for trial 2, beside 78.00 % on the hold-out" in said
 
 
 def test_test_is_not_read_before_all_re_runs_are_done(tmp_path: Path) -> None:

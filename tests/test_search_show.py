@@ -221,6 +221,12 @@ def test_another_storage_is_read(tmp_path: Path) -> None:
         assert as_json(tmp_path, name, "--storage", str(other))["study"] == "hparams@smoke"
 
 
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="there is no file"):
+        shown(tmp_path, "hparams", "--storage", f"sqlite:///{tmp_path / 'no.db'}")
+    assert files(tmp_path) == {}
+
+
 def test_a_page_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     begun(tmp_path, space=LINE)
     (tmp_path / "file").write_text("")

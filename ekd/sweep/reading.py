@@ -11,6 +11,7 @@ from ekd.sweep.point import trial_run
 from ekd.sweep.storage import SUFFIX, Study, journal_of, open_storage
 from ekd.sweep.study import reachable, read_study
 
+SQLITE = "sqlite:///"
 KeyOf = Callable[[Mapping[str, Any], int], str | None]
 """Gives the key of the run of a point with a seed; None for what makes no run any more."""
 
@@ -21,6 +22,8 @@ def find_study(root: Path, name: str, scale: str | None, storage: str | None) ->
     Nothing is written. Raises SpecError where there is none, or several and no scale, with those
     that there are; EnvironmentProblem where the storage cannot be read.
     """
+    if storage is not None and storage.startswith(SQLITE):
+        _check_there(Path(storage.removeprefix(SQLITE)))
     stem = Path(name).stem if name.endswith(".toml") else name
     names = study_names(root, storage)
     searches = [one for one in names if one.rpartition("@")[0] == stem]
@@ -37,6 +40,12 @@ def find_study(root: Path, name: str, scale: str | None, storage: str | None) ->
         scales = ", ".join(sorted(one.rpartition("@")[2] for one in searches))
         raise SpecError(f"{stem} was searched at several scales ({scales}): give --scale")
     return read_study(root, searches[0], storage)
+
+
+def _check_there(database: Path) -> None:
+    """Refuse a database that is not there: to open one makes it."""
+    if not database.exists():
+        raise SpecError(f"--storage: there is no file {database}: give the database of a search")
 
 
 def study_names(root: Path, storage: str | None) -> list[str]:

@@ -78,7 +78,7 @@ def fit(made: Figure) -> None:
     """
     width, height = made.get_size_inches()
     axes, *bars = made.axes
-    left = 0.32 + LETTER * max(map(len, _labels(axes.yaxis)), default=-4)
+    left = 0.32 + LETTER * max(map(len, _labels(axes.yaxis)), default=-2)
     room = width - left - (0.62 if bars else 0.12)
     names = _labels(axes.xaxis)
     longest = max(map(len, names), default=0)

@@ -8,7 +8,7 @@ from ekd import __version__
 from ekd.report.searched import words
 from ekd.report.searched.model import Search
 from ekd.report.searched.plots import plots
-from ekd.report.wording import number, percent, signed
+from ekd.report.wording import number, percent
 from ekd.spec.places import folder
 
 
@@ -21,7 +21,7 @@ def page(search: Search) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "signed": signed, "percent": percent}
+    environment.filters |= {"number": number, "percent": percent}
     environment.filters |= {"value": words.value_words, "time": words.hours_words}
     template = environment.get_template("search.html.j2")
     return template.render(search=search, words=words, groups=plots(search), version=__version__)

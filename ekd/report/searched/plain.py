@@ -17,6 +17,7 @@ def plain(search: Search) -> dict[str, Any]:
     states.
     """
     given = search.facts.importances
+    luck = {one.trial.number: one.luck for one in search.again}
     return {
         "study": search.facts.name,
         "scale": search.scale,
@@ -27,7 +28,7 @@ def plain(search: Search) -> dict[str, Any]:
         "importances": {"ped_anova": given.ped_anova, "fanova": given.fanova},
         "paper_rank": search.paper_rank,
         "again": [_again(one) for one in search.again],
-        "test": _test(search.test) if search.test else None,
+        "test": _test(search.test, luck) if search.test else None,
         "hours": search.hours,
         **({"front": [trial.number for trial in search.front]} if search.two else {}),
     }
@@ -60,13 +61,13 @@ def _again(one: Again) -> dict[str, Any]:
         "value": one.trial.values[0],
         "seeds": [rerun.seed for rerun in one.reruns],
         "values": [rerun.accuracy for rerun in one.reruns],
-        "runs": [rerun.run for rerun in one.reruns],
+        "runs": [one.trial.run, *(rerun.run for rerun in one.reruns)],
         "mean": one.mean,
         "luck": one.luck,
     }
 
 
-def _test(found: OnTest) -> dict[str, Any]:
+def _test(found: OnTest, luck: dict[int, float | None]) -> dict[str, Any]:
     return {
         "trial": found.number,
         "runs": list(found.runs),
@@ -74,4 +75,5 @@ def _test(found: OnTest) -> dict[str, Any]:
         "test": found.accuracy,
         "tests": list(found.accuracies),
         "gap": found.gap,
+        "luck": luck.get(found.number),
     }

@@ -43,6 +43,11 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def points(fraction: float) -> str:
+    """Write a difference of accuracies in percentage points; no zero has a minus."""
+    return signed(round(100 * fraction, 2) + 0.0)
+
+
 def value_words(value: Value) -> str:
     """Write a field's value, numbers with four digits."""
     if isinstance(value, float):
@@ -131,7 +136,7 @@ def again_words(one: Again) -> str:
     fresh = one.trial.values[0] - one.luck
     return (
         f"{percent(fresh)} % over {counted(len(one.fresh), 'fresh seed')} "
-        f"({signed(-100 * one.luck)} points){lacking}"
+        f"({points(-one.luck)} points){lacking}"
     )
 
 
@@ -144,7 +149,7 @@ def test_words(search: Search) -> str:
     over = f", means over {len(found.runs)} seeds" if len(found.runs) > 1 else ""
     return (
         f"{percent(found.accuracy)} % for trial {found.number}, beside {percent(found.holdout)} % "
-        f"on the hold-out (gap {signed(100 * found.gap)} points{over})"
+        f"on the hold-out (gap {points(found.gap)} points{over})"
     )
 
 
