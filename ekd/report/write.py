@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -42,12 +44,19 @@ def write(report: Report, out: Path) -> Written:
     if compared is not None:
         written = replace(written, comparisons=out / f"{report.name}-comparisons.csv")
         contents[out / f"{report.name}-comparisons.csv"] = compared
-    try:
+    with cannot_write_to(out):
         for path, text in contents.items():
             write_atomic(path, text.encode())
+    return written
+
+
+@contextlib.contextmanager
+def cannot_write_to(out: Path) -> Iterator[None]:
+    """Say of a page that cannot be written that another --out may help."""
+    try:
+        yield
     except EnvironmentProblem as problem:
         raise EnvironmentProblem(
             f"cannot write to {out}: {getattr(problem.__cause__, 'strerror', problem)}: free the "
             "disk or choose another --out"
         ) from problem
-    return written
