@@ -178,10 +178,9 @@ def _chosen(trials: list[Any], test: dict[str, Any]) -> Iterator[str]:
         f"{100 * test['gap']:+.2f} points"
     )
     if test["luck"] is not None:
-        yield (
-            f"  its accuracy in the search was {100 * test['luck']:+.2f} points from its mean over "
-            "fresh seeds: so much of the lead was luck"
-        )
+        luck = 100 * test["luck"]
+        meant = "so much of the lead was luck" if luck > 0 else "its lead was no luck"
+        yield f"  fresh seeds give {luck:.2f} points less than the search did: {meant}"
 
 
 def _fresh(entry: dict[str, Any]) -> str:
