@@ -155,3 +155,13 @@ def test_w_and_b_shows_that_a_run_was_pruned(tmp_path: Path) -> None:
     segment.finish("pruned")
     assert segment.run.summary["status"] == "pruned"
     assert ends == [0]
+
+
+def test_a_trial_that_trains_on_between_kills_is_never_given_up(tmp_path: Path) -> None:
+    found = claims(tmp_path, trials=1)
+    for _ in range(5):
+        trial = found.take()
+        trial.set_user_attr(module.TRAINED, True)
+        owned_by(found, trial, pid=2**22 + 1)
+    assert not found.is_over()
+    assert states(found) == ["FAIL"] * 5 + ["WAITING"]

@@ -9,6 +9,7 @@ from typing import Any
 from ekd.cli.train import Options, check, train_plan
 from ekd.engines import prepare
 from ekd.spec import SpecError
+from ekd.spec.fields import assignment
 from ekd.sweep import about, read_study, trial_run
 from ekd.sweep.conclusion import TEST
 from ekd.sweep.search import best_trials, plan_of
@@ -18,10 +19,14 @@ from ekd.sweep.storage import Study, journal_of
 def with_fields(name: str, number: int | None, options: Options) -> Options:
     """Put the fields of a search's best trial, or of trial `number`, before the user's own -s.
 
+    What the search fixed of its method goes with them: a point was good beside those values.
     Raises SpecError where there is no such search or trial.
     """
-    trial = _trial(_study(name, options), number)
-    fields = tuple(f"{field}={json.dumps(value)}" for field, value in trial.params.items())
+    study = _study(name, options)
+    trial = _trial(study, number)
+    fixed = tuple(text for text in about(study)["overrides"] if _is_of_method(text))
+    found = tuple(f"{field}={json.dumps(value)}" for field, value in trial.params.items())
+    fields = (*fixed, *found)
     return dataclasses.replace(options, overrides=(*fields, *options.overrides))
 
 
@@ -34,6 +39,11 @@ def train_trial(name: str, number: int, options: Options) -> bool:
     run = trial_run(attributes, trial.params, attributes["seed"], options.data_root)
     asker = f"{study.study_name}: trial {number}"
     return train_plan(plan_of(run, asker), (attributes["scale"], study.study_name), "", options)
+
+
+def _is_of_method(text: str) -> bool:
+    field, _ = assignment(text)
+    return field.startswith("method.") and field != "method.name"
 
 
 def _study(name: str, options: Options) -> Study:

@@ -159,13 +159,24 @@ def _told(
         yield f"  trial {entry['trial']}: {_percent(entry['value'])} in the search; {_fresh(entry)}"
     if found.test:
         yield from _chosen(trials, found.test)
-        where = [] if places.root == Path("runs") else ["--root", str(places.root)]
-        taken = [] if options.scale == "paper" else ["--scale", options.scale]
-        name = asked.study.rpartition("@")[0] or asked.study
-        again = shlex.join(["ekd-run", "table1", "--from-sweep", name, *taken, *where])
-        yield f"To train an exhibit with it: {again}"
+        yield f"To train an exhibit with it: {_exhibit(asked, options, places, trials, found.test)}"
     else:
         yield "no trial came to its end: see why above"
+
+
+def _exhibit(
+    asked: Asked, options: Options, places: Places, trials: list[Any], test: dict[str, Any]
+) -> str:
+    """Give the command; `ekd-run` finds only searches that the store itself keeps."""
+    where = [] if places.root == Path("runs") else ["--root", str(places.root)]
+    taken = [] if options.scale == "paper" else ["--scale", options.scale]
+    if places.storage is None:
+        stem, _, scale = asked.study.rpartition("@")
+        name = stem if stem and scale == options.scale else asked.study
+        return shlex.join(["ekd-run", "table1", "--from-sweep", name, *taken, *where])
+    params = trials[test["trial"]].params
+    fields = [part for field, v in params.items() for part in ("-s", f"{field}={json.dumps(v)}")]
+    return shlex.join(["ekd-run", "table1", *fields, *taken, *where])
 
 
 def _chosen(trials: list[Any], test: dict[str, Any]) -> Iterator[str]:

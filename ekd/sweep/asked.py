@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,7 @@ def ask(options: Options, data_root: Path) -> Asked:
     path = sweep_path(options.name)
     _check_name(options.study)
     choose("scale", options.scale, scales())
-    sweep = _chosen(load_sweep(options.name).at(options.scale), options)
+    sweep = _with_fresh_seeds(_chosen(load_sweep(options.name).at(options.scale), options))
     written = sweep.space
     if options.method:
         sweep = _with_method(sweep, options, path)
@@ -126,6 +127,18 @@ def _chosen(sweep: Sweep, options: Options) -> Sweep:
     if not several and chosen.sampler == "nsga2":
         raise SpecError("sampler nsga2: it takes two objectives: say tpe, gp or random")
     return chosen
+
+
+def _with_fresh_seeds(sweep: Sweep) -> Sweep:
+    """Take another seed in place of the search's own: a best trial is chosen for that one."""
+    seeds = list(sweep.again.seeds)
+    if sweep.seed not in seeds:
+        return sweep
+    taken = {sweep.seed, *seeds}
+    seeds[seeds.index(sweep.seed)] = next(n for n in itertools.count(1) if n not in taken)
+    return sweep.model_copy(
+        update={"again": sweep.again.model_copy(update={"seeds": tuple(seeds)})}
+    )
 
 
 def _with_method(sweep: Sweep, options: Options, path: Path) -> Sweep:
@@ -217,6 +230,12 @@ def _check(
         idle = check_effects(study, sweep.space, starts, data_root)
     except FieldError as error:
         raise located(path, error) from None
+    for field in sweep.space:
+        if field in ("data.holdout", "data.path", "data.name"):
+            raise SpecError(
+                f"{place(field)}: trials with other images to be judged by cannot be compared: "
+                f"take it out of the space, or fix it by -s {field}=..."
+            )
     if not resolve(values, sweep.seed, discover()).data.holdout:
         raise SpecError(
             f"{path}: data.holdout is 0: a search needs images that are neither trained on nor "

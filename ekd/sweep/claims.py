@@ -19,7 +19,9 @@ from ekd.sweep.storage import Study, no_warnings
 
 STALE_SECONDS = 60.0
 MOST_DEATHS = 3
-"""How many processes may die at one point before it counts as failed."""
+"""How many processes in a row may die at one point, with no epoch trained, before it has failed."""
+TRAINED = "trained"
+"""Marks a trial for which an epoch was trained: where it ends, the next one goes further."""
 KEPT = ("label", TURN, "deaths")
 """What a point that is queued again takes along."""
 
@@ -124,7 +126,8 @@ class Claims:
     def _reap(self) -> None:
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state.name == "RUNNING" and self._is_dead(trial):
-                deaths = trial.user_attrs.get("deaths", 0) + 1
+                before = 0 if TRAINED in trial.user_attrs else trial.user_attrs.get("deaths", 0)
+                deaths = before + (TRAINED not in trial.user_attrs)
                 self._reaped(trial, "its process died", deaths)
 
     def _is_dead(self, trial: Any) -> bool:

@@ -97,7 +97,7 @@ def _shades(trials: Sequence[Trial], search: Search) -> dict[str, object]:
     if not trials or trials[0].state != "COMPLETE":
         return {}
     last = max(1, search.trials[-1].number)
-    colours = [(COLOURS["complete"], 0.2 + 0.8 * trial.number / last) for trial in trials]
+    colours = [(COLOURS["complete"], 0.2 + 0.8 * (trial.number / last)) for trial in trials]
     return {"face": colours, "edge": COLOURS["complete"]}
 
 
