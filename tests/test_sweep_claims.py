@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -157,11 +160,22 @@ def test_w_and_b_shows_that_a_run_was_pruned(tmp_path: Path) -> None:
     assert ends == [0]
 
 
-def test_a_trial_that_trains_on_between_kills_is_never_given_up(tmp_path: Path) -> None:
+def test_a_command_that_is_killed_whole_gives_up_no_point(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = claims(tmp_path, trials=1)
-    for _ in range(5):
-        trial = found.take()
-        trial.set_user_attr(module.TRAINED, True)
-        owned_by(found, trial, pid=2**22 + 1)
+    for number in range(5):
+        monkeypatch.setattr(module, "this_command", lambda number=number: f"command {number}")
+        owned_by(found, found.take(), pid=2**22 + 1)
+    monkeypatch.setattr(module, "this_command", lambda: "the last one")
     assert not found.is_over()
     assert states(found) == ["FAIL"] * 5 + ["WAITING"]
+
+
+def test_a_worker_belongs_to_the_command_that_started_it() -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        assert pool.apply(module.this_command) == module.this_command()
+    alone = "from ekd.sweep.claims import this_command; print(this_command())"
+    done = subprocess.run([sys.executable, "-c", alone], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() != module.this_command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,9 @@ from ekd.sweep.storage import Study, no_warnings
 
 STALE_SECONDS = 60.0
 MOST_DEATHS = 3
-"""How many processes in a row may die at one point, with no epoch trained, before it has failed."""
-TRAINED = "trained"
-"""Marks a trial for which an epoch was trained: where it ends, the next one goes further."""
+"""How many workers of one command may die at one point before it counts as failed."""
+COMMAND = "command"
+"""Names the command whose worker tries a trial: where all of it dies, the point is not to blame."""
 KEPT = ("label", TURN, "deaths")
 """What a point that is queued again takes along."""
 
@@ -48,6 +49,12 @@ def _holder(owner: Mapping[str, Any]) -> Holder:
         int(owner.get("pid", 0)),
         str(owner.get("start", "")),
     )
+
+
+def this_command() -> str:
+    """Name the command that this process, or the one that started it, is."""
+    parent = multiprocessing.parent_process()
+    return json.dumps(owner_of(os.getpid() if parent is None else parent.pid or 0))
 
 
 @dataclass
@@ -104,6 +111,7 @@ class Claims:
         self.study.sampler = make_sampler(self.asked.sampler, self.asked.attributes["seed"], turn)
         trial = self.study.ask()
         trial.set_user_attr("owner", owner_of(os.getpid()))
+        trial.set_user_attr(COMMAND, this_command())
         if TURN not in trial.user_attrs:
             trial.set_user_attr(TURN, turn)
         for name, values in self.asked.attributes["space"].items():
@@ -126,8 +134,8 @@ class Claims:
     def _reap(self) -> None:
         for trial in self.study.get_trials(deepcopy=False):
             if trial.state.name == "RUNNING" and self._is_dead(trial):
-                before = 0 if TRAINED in trial.user_attrs else trial.user_attrs.get("deaths", 0)
-                deaths = before + (TRAINED not in trial.user_attrs)
+                survived = trial.user_attrs.get(COMMAND) == this_command()
+                deaths = trial.user_attrs.get("deaths", 0) + survived
                 self._reaped(trial, "its process died", deaths)
 
     def _is_dead(self, trial: Any) -> bool:

@@ -17,7 +17,7 @@ from ekd.spec import Run
 from ekd.spec.resolve import FieldError
 from ekd.store import RunFolder
 from ekd.sweep.asked import Asked
-from ekd.sweep.claims import TRAINED, Claims, fail
+from ekd.sweep.claims import Claims, fail
 from ekd.sweep.point import beyond_limits, student_cost, trial_run
 from ekd.sweep.proposals import make_pruner
 from ekd.sweep.storage import claims_of, journal_of, no_warnings
@@ -52,15 +52,6 @@ class Watch:
             raise Stopped(f"stopped: the study cannot be told of it ({error})") from error
         if pruned:
             raise Stopped(f"pruned after epoch {line['epoch']} of {run.epochs}", PRUNED)
-
-    def trained(self, run: Run, line: Mapping[str, Any]) -> None:
-        """See an epoch that was just trained, of the run or of a teacher; Stopped as above."""
-        if TRAINED not in self.trial.user_attrs:
-            try:
-                self.trial.set_user_attr(TRAINED, True)
-            except Exception as error:
-                raise Stopped(f"stopped: the study cannot be told of it ({error})") from error
-        self(run, line)
 
     def report(self, line: Mapping[str, Any]) -> None:
         """Report an evaluation, once."""
@@ -163,7 +154,7 @@ class Search:
         watch = Watch(trial, run, len(self.asked.attributes["directions"]) == 1)
         for line in folder.history():
             watch(run, line)
-        self.engine.watch = watch.trained
+        self.engine.watch = watch
         try:
             states = self.engine.execute(plan_of(run, f"{self.asked.study}: trial {trial.number}"))
         finally:
