@@ -15,7 +15,7 @@ from ekd.spec.fields import assignment
 from ekd.spec.load import choose, scales
 from ekd.spec.resolve import FieldError, resolve, teachers_of
 from ekd.sweep.point import Attributes, one_cell, point_cell
-from ekd.sweep.space import check_dimension, check_effects, grid_points, own_space
+from ekd.sweep.space import accepted, check_dimension, check_effects, grid_points, own_space
 from ekd.sweep.spec import (
     Dimension,
     First,
@@ -77,7 +77,7 @@ def ask(options: Options, data_root: Path) -> Asked:
     sweep = _with_fresh_seeds(_chosen(load_sweep(options.name).at(options.scale), options))
     written = sweep.space
     if options.method:
-        sweep = _with_method(sweep, options, path)
+        sweep = _with_method(sweep, options, path, data_root)
     sweep = _without_fixed(sweep, options.overrides)
     study = attributes(sweep, path.stem, options)
     _check(study, sweep, path, written, data_root)
@@ -141,7 +141,7 @@ def _with_fresh_seeds(sweep: Sweep) -> Sweep:
     )
 
 
-def _with_method(sweep: Sweep, options: Options, path: Path) -> Sweep:
+def _with_method(sweep: Sweep, options: Options, path: Path, data_root: Path) -> Sweep:
     """Search another method: by the sweep's own space where it fits, else by its bounded fields."""
     name = str(options.method)
     if name not in discover():
@@ -153,18 +153,23 @@ def _with_method(sweep: Sweep, options: Options, path: Path) -> Sweep:
         return sweep
     run = sweep.run | {"method": {"name": name}}
     sweep = sweep.model_copy(update={"run": run | _teachers_for(name, run)})
-    values = point_cell(attributes(sweep, path.stem, options) | {"overrides": []}, {}).values
+    study = attributes(sweep, path.stem, options)
+    values = point_cell(study | {"overrides": []}, {}).values
     try:
         for field, dimension in sweep.space.items():
             check_dimension(field, dimension, values)
     except SpecError:
         kept = {f: d for f, d in sweep.space.items() if not f.startswith("method.")}
-        space = kept | own_space(name, values)
+        own = own_space(name, values)
     else:
         return sweep
-    if not space:
+    if not kept and not own:
         raise SpecError(f"--method {name}: it has no number with bounds to search")
     defaults = discover()[name]().model_dump(mode="json")
+    space = kept | {
+        field: accepted(study, field, dimension, defaults[field.partition(".")[2]], data_root)
+        for field, dimension in own.items()
+    }
     inside = {f: defaults[f.partition(".")[2]] for f in space if f not in kept}
     first = () if kept or not _inside(space, inside) else (First(label=DEFAULTS, set=inside),)
     return sweep.model_copy(update={"space": space, "grid": {}, "first": first})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ from ekd.streams import generator
 from ekd.sweep.point import Attributes, Params, point_cell, trial_run
 from ekd.sweep.spec import Dimension
 
+LOG_FROM = 100
+"""Ratio of the ends from which a range of numbers is searched by their logarithms."""
+HALVINGS = 40
+"""Steps towards the end of what a method accepts."""
 MIDDLES = 4
 """How many points within the space are tried, beside its corners, before a field counts as idle."""
 
@@ -105,7 +110,36 @@ def _within(bounds: Bounds) -> Dimension:
     width = bounds.high - bounds.low
     low = bounds.low + (width / 1000 if bounds.low_open else 0)
     high = bounds.high - (width / 1000 if bounds.high_open else 0)
-    return Dimension(low=low, high=high, log=low > 0 and high / low > 100)
+    return Dimension(low=low, high=high, log=low > 0 and high / low > LOG_FROM)
+
+
+def accepted(
+    study: Attributes, field: str, dimension: Dimension, default: float, data_root: Path
+) -> Dimension:
+    """Cut a range of numbers, beside a method's other defaults, to what the method accepts."""
+
+    def fits(value: float) -> bool:
+        given = int(value) if dimension.integer else value
+        return not _run_or_error(study, {field: given}, data_root)[1]
+
+    assert dimension.low is not None
+    assert dimension.high is not None
+    low, high = (_furthest(default, end, fits) for end in (dimension.low, dimension.high))
+    if dimension.integer:
+        low, high = math.ceil(low), math.floor(high)
+    log = dimension.log and high / low > LOG_FROM
+    return Dimension(low=low, high=high, integer=dimension.integer, log=log)
+
+
+def _furthest(inside: float, end: float, fits: Callable[[float], bool]) -> float:
+    """Give the value nearest to `end` that fits, to six digits, by halving the way to it."""
+    if not fits(inside) or fits(end):
+        return end  # a default that is refused is told of later
+    for _ in range(HALVINGS):
+        middle = (inside + end) / 2
+        inside, end = (middle, end) if fits(middle) else (inside, middle)
+    rounded = float(f"{inside:.6g}")
+    return rounded if fits(rounded) else inside
 
 
 def check_effects(
