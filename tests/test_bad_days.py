@@ -99,6 +99,7 @@ def test_a_small_disk_that_is_really_full(
 
 
 @pytest.mark.parametrize("name", [".html", ".csv"])
+@pytest.mark.slow
 def test_a_report_for_which_there_is_no_room(tiny_npz: Path, tmp_path: Path, name: str) -> None:
     spec = tiny.write_spec(tmp_path, tiny_npz, 1)
     assert command(tmp_path, spec).code == 0

@@ -87,6 +87,7 @@ def breaks(tiny_npz: Path, tmp_path: Path) -> Breaks:
 
 
 OTHERS = {"plain 0.01": "done", "ekd 0.01": "done"}
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
@@ -94,8 +95,8 @@ OTHERS = {"plain 0.01": "done", "ekd 0.01": "done"}
     [
         ("raise ValueError('two\\nlines')", "failed", "ValueError"),
         ("raise MemoryError", "failed", "the machine ran out of memory: "),
-        ("self.terms(batch, progress)", "failed", "RecursionError"),
-        ("raise StopIteration", "failed", "StopIteration"),
+        pytest.param("self.terms(batch, progress)", "failed", "RecursionError", marks=SLOW),
+        pytest.param("raise StopIteration", "failed", "StopIteration", marks=SLOW),
         ("terms = {'ce': logits.sum() * float('nan')}", "diverged", "the loss is nan"),
     ],
 )  # fmt: skip

@@ -154,6 +154,7 @@ def test_a_kill_at_an_operation_on_the_disk_changes_no_bit(
     check_same(crashed, whole)
 
 
+@pytest.mark.slow
 def test_a_kill_at_the_same_operation_of_every_session_still_ends(
     spec: Path, whole: Crashed, tmp_path: Path
 ) -> None:
@@ -248,6 +249,7 @@ def long_run(folder: Path, images: int) -> tuple[str, ...]:
     return (*command(spec, folder / "runs"), "--where", "method.name=plain")
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_every_half_second_of_training_ends(tmp_path: Path) -> None:
     arguments = long_run(tmp_path, images=1280)
     steps, before = [], (0, 0, 0)

@@ -231,6 +231,7 @@ def kill_in_training(folder: Path, spec: Path, root: Path, delay: float) -> None
         process.join()
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_instants_changes_no_bit(tiny_npz: Path, tmp_path: Path) -> None:
     spec = tiny.write_spec(tmp_path, tiny_npz, epochs=12)
     chance = random.Random(0)

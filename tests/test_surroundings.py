@@ -38,8 +38,8 @@ def past_two_epochs(runs: Path) -> bool:
     "signals",
     [
         [signal.SIGINT],
-        [signal.SIGINT, signal.SIGINT],
-        [signal.SIGTERM],
+        pytest.param([signal.SIGINT, signal.SIGINT], marks=pytest.mark.slow),
+        pytest.param([signal.SIGTERM], marks=pytest.mark.slow),
         [signal.SIGHUP],
     ],
     ids=["ctrl-c", "ctrl-c twice", "term", "hangup"],
@@ -74,6 +74,7 @@ def test_an_interruption_ends_soon_and_the_same_command_goes_on(
         ("", "/dev/full"),
     ],
 )
+@pytest.mark.slow
 def test_a_training_whose_log_cannot_be_written_goes_on(
     tiny_npz: Path, tmp_path: Path, undisturbed: Reference, streams: tuple[str, str]
 ) -> None:

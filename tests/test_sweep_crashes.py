@@ -56,7 +56,8 @@ def killed(folder: Path, number: int, *arguments: str, sign: int = signal.SIGKIL
     return process
 
 
-@pytest.mark.parametrize("pruner", ["none", pytest.param("hyperband", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("pruner", ["none", "hyperband"])
 def test_a_killed_trial_is_reaped_and_its_point_goes_on_once(
     tiny_npz: Path, tmp_path: Path, pruner: str
 ) -> None:
@@ -115,6 +116,7 @@ def test_an_interrupted_search_ends_with_3_and_goes_on_inside_the_trial(
     assert found[1].user_attrs["label"] == "paper"
 
 
+@pytest.mark.slow
 def test_four_workers_try_as_many_points_as_one(tiny_npz: Path, tmp_path: Path) -> None:
     swept.write(tmp_path, tiny_npz, epochs=1)
     process = swept.start(tmp_path, "my.toml", "--workers", "4", "--trials", "9")

@@ -214,6 +214,7 @@ columns = [
 """
 
 
+@pytest.mark.slow
 def test_a_command_ends_with_and_without_workers_the_same(
     ekd_run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,6 +378,7 @@ def _heed_interrupts() -> None:
 MINE = "from ekd.cli.run import main\n\nif __name__ == '__main__':\n    main()\n"
 
 
+@pytest.mark.slow
 def test_the_command_starts_fresh_interpreters(tiny_npz: Path, tmp_path: Path) -> None:
     program = tmp_path / "ekd-run"
     program.write_text(MINE)  # as pip writes it
